@@ -1,0 +1,23 @@
+//! The only code that touches storage.
+//!
+//! A backend runs the ops of `log::plan` on one kind of medium and reads bytes back. It knows nothing of
+//! groups, commits or recovery. The one rule it keeps: [`Op::Barrier`] returns success only when the
+//! medium has said that everything written to that area before is durable.
+
+use crate::error::Result;
+use crate::log::plan::Op;
+pub use crate::log::source::Source;
+
+/// One kind of medium.
+pub trait Backend: Source + Send + Sync {
+    /// Runs one op. Blocking; ops on different areas may come from different threads at once, ops on one
+    /// area come in order.
+    ///
+    /// # Errors
+    /// * `Full`: no space or quota. From [`Op::Reserve`] and [`Op::Create`] nothing is harmed.
+    /// * `Io`: anything else. After a failed write or barrier nothing about the area is known.
+    fn apply(&self, op: &Op) -> Result<()>;
+
+    /// Where the store is, for messages ("/home/me/app.datasync", "memory").
+    fn name(&self) -> String;
+}

@@ -1,0 +1,104 @@
+//! One error type. The kind says what the caller does next, the message says what happened and where.
+//!
+//! Kinds are few and prescriptive. Both maps out of here (to SQLite's codes in `vfs/`, to the
+//! JavaScript union in `wasm.rs`) are exhaustive without a `_` arm.
+
+use std::fmt;
+
+use crate::block::CommitId;
+
+/// The crate's result.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why a call failed, in terms of what to do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The medium refused a read or a write. Check the device and its permissions, then reopen.
+    Io,
+    /// Bytes that had been durable are not what was written. `datasync verify` says where,
+    /// `datasync salvage` copies what is left into a new store; nothing was changed.
+    Corrupt,
+    /// Bytes name another checksum algorithm than the store's own. As with `Corrupt`, they are not data.
+    AlgoMismatch,
+    /// Written by a newer version of this crate. Upgrade.
+    Unsupported,
+    /// What stands there is no store. Check the path; `datasync import` makes a store of a database file.
+    NotAStore,
+    /// There is nothing at this path and creating was not asked for.
+    NotFound,
+    /// Somebody else is using it. Retry later; the message names the holder where it is known.
+    Busy,
+    /// The transaction read a state that is no longer the newest, so it cannot write. Roll back, begin again.
+    Stale,
+    /// The read view was held so long that the log reached its cap. Begin a new read transaction.
+    Expired,
+    /// A newer writer took over (higher epoch). Reopen.
+    Fenced,
+    /// No space or quota left. Nothing of this commit was written.
+    Full,
+    /// An earlier write or barrier failed, so nothing can be promised any more. Reopen: every commit
+    /// acknowledged as durable is there.
+    Poisoned,
+    /// This commit may or may not survive. Reopen and ask `outcome_of` with the id.
+    Indeterminate(CommitId),
+    /// Opened for reading only, or the medium is read-only.
+    ReadOnly,
+    /// The call itself is wrong. Fix the caller; nothing was changed.
+    Misuse,
+}
+
+/// What went wrong: a kind to act on, a sentence to read, and the cause underneath, if there is one.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// An error of `kind` with a sentence for people.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), source: None }
+    }
+
+    /// Adds the cause.
+    #[must_use]
+    pub fn caused_by(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// What the caller can do about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The sentence, without the cause.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        match &self.source {
+            Some(source) => write!(f, ": {source}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn std::error::Error + 'static))
+    }
+}
+
+/// Shorthand for `Err(Error::new(kind, message))`.
+pub(crate) fn fail<T>(kind: ErrorKind, message: impl Into<String>) -> Result<T> {
+    Err(Error::new(kind, message))
+}
