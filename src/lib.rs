@@ -4,5 +4,6 @@
 pub mod backend;
 pub mod block;
 pub mod error;
+pub mod format;
 pub mod log;
 pub mod planted;

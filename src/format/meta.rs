@@ -1,0 +1,261 @@
+//! A META slot: what a store is, in 16 KiB, self-checking.
+//!
+//! A fixed header and digest around a postcard body. Two slots of two copies each are written
+//! alternately; which one counts is `store::recovery`'s question.
+
+use serde::{Deserialize, Serialize};
+
+use super::checksum::{Checksum, digest};
+use super::segment::Cut;
+use super::{FORMAT_VERSION, Flaw, Put, Take};
+use crate::block::{BlockNo, Epoch, Lsn, SegmentId, StoreId, Tag};
+
+/// First bytes of a META slot.
+pub const MAGIC: [u8; 4] = *b"DSM1";
+/// Bytes of one copy of one slot.
+pub const META_BYTES: usize = 16 * 1024;
+const BODY_AT: usize = 48;
+const DIGEST_AT: usize = META_BYTES - 8;
+
+/// Most segments a META can list. Commits wait for a fold before the log gets there.
+pub const SEGMENTS_MAX: usize = 96;
+/// Ends of earlier epochs that are remembered; `outcome_of` answers "unknown" for older ones.
+pub const EPOCHS_MAX: usize = 128;
+/// Clients whose last request is remembered; the one that committed longest ago is forgotten first.
+pub const CLIENTS_MAX: usize = 128;
+/// Ranges of free blocks that are remembered; the rest is found again by reading `base.sum`.
+pub const FREE_RANGES_MAX: usize = 96;
+
+/// One segment of the log as META knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SegmentRecord {
+    /// Its number.
+    pub id: SegmentId,
+    /// The life that wrote it.
+    pub epoch: Epoch,
+    /// Its salt.
+    pub salt: u64,
+    /// The first batch that begins here has a number one higher than this.
+    pub after: Lsn,
+    /// Where it ends; `None` for the segment that is still being written.
+    pub cut: Option<Cut>,
+}
+
+/// How far an earlier life of the store came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EpochEnd {
+    /// The life.
+    pub epoch: Epoch,
+    /// Its first commit has a number higher than this.
+    pub after: Lsn,
+    /// The last commit of it that survived.
+    pub last: Lsn,
+}
+
+/// The last request of one client that was committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TagRecord {
+    /// The request.
+    pub tag: Tag,
+    /// The commit that carried it.
+    pub lsn: Lsn,
+}
+
+/// What a store is. `seq`, `epoch` and `store` stand in the fixed header, the rest in the body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Meta {
+    /// Identity of the store.
+    pub store: StoreId,
+    /// Raised by every publish; the highest valid one counts.
+    pub seq: u64,
+    /// The writer's life.
+    pub epoch: Epoch,
+    /// Everything else.
+    pub body: MetaBody,
+}
+
+/// The variable part of [`Meta`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MetaBody {
+    /// Code of the payload checksum algorithm.
+    pub checksum: u8,
+    /// Wall clock at creation, ms since 1970.
+    pub created_ms: u64,
+    /// The last writer closed properly: no log, and `base.db` is a plain database.
+    pub clean: bool,
+    /// Every commit up to this one is in the base.
+    pub folded: Lsn,
+    /// Logical size in bytes after commit `folded`.
+    pub size: u64,
+    /// Blocks the base has; every page of `base.sum` below that is there.
+    pub base_blocks: u64,
+    /// The next segment's number; a file of that name may already be there as a spare.
+    pub next_segment: SegmentId,
+    /// The log, oldest first. Only the last may have no cut.
+    pub segments: Vec<SegmentRecord>,
+    /// How earlier lives ended, oldest first.
+    pub epochs: Vec<EpochEnd>,
+    /// Last request per client as of commit `folded`.
+    pub tags: Vec<TagRecord>,
+    /// Free blocks as of commit `folded`: first block and count. A hint: `base.sum` knows all of them.
+    pub free: Vec<(BlockNo, u64)>,
+    /// Free blocks that did not fit into `free`.
+    pub free_unlisted: u64,
+}
+
+impl Meta {
+    /// The payload checksum algorithm.
+    ///
+    /// # Panics
+    /// Never on a decoded value: decoding refuses unknown codes.
+    #[must_use]
+    pub fn checksum(&self) -> Checksum {
+        Checksum::from_code(self.body.checksum).expect("checked when decoded, written from a known one")
+    }
+
+    /// The 16 KiB of one copy. Free ranges that do not fit are left out (they are a hint).
+    ///
+    /// # Panics
+    /// When the bounded lists are longer than their bounds.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        assert!(self.body.segments.len() <= SEGMENTS_MAX, "{} segments", self.body.segments.len());
+        let mut body = postcard::to_allocvec(&self.body).expect("plain numbers always serialize");
+        if body.len() > DIGEST_AT - BODY_AT {
+            let mut smaller = self.body.clone();
+            smaller.free_unlisted += smaller.free.iter().map(|(_, count)| count).sum::<u64>();
+            smaller.free.clear();
+            body = postcard::to_allocvec(&smaller).expect("plain numbers always serialize");
+        }
+        let len = u32::try_from(body.len()).expect("a body is less than 16 KiB");
+        let mut bytes = vec![0; META_BYTES];
+        let mut put = Put::new(&mut bytes);
+        put.bytes(&MAGIC).u16(FORMAT_VERSION).u16(0).bytes(&self.store.0).u64(self.seq).u64(self.epoch.0);
+        put.u32(len).u32(0).bytes(&body);
+        let sum = digest(&bytes[..DIGEST_AT]);
+        Put::new(&mut bytes[DIGEST_AT..]).u64(sum);
+        bytes
+    }
+
+    /// Reads one copy.
+    ///
+    /// # Errors
+    /// The first [`Flaw`] found.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Flaw> {
+        if bytes.len() != META_BYTES {
+            return Err(Flaw::NotThere);
+        }
+        let mut take = Take::new(bytes);
+        if take.array::<4>() != MAGIC {
+            return Err(Flaw::NotThere);
+        }
+        let (version, _) = (take.u16(), take.u16());
+        if digest(&bytes[..DIGEST_AT]) != Take::new(&bytes[DIGEST_AT..]).u64() {
+            return Err(Flaw::Digest);
+        }
+        if version > FORMAT_VERSION {
+            return Err(Flaw::Newer { version });
+        }
+        let (store, seq, epoch, len) = (StoreId(take.array()), take.u64(), Epoch(take.u64()), take.u32());
+        let end = BODY_AT + usize::try_from(len).unwrap_or(usize::MAX - BODY_AT);
+        if version == 0 || end > DIGEST_AT {
+            return Err(Flaw::Malformed("META header"));
+        }
+        let (body, rest): (MetaBody, _) =
+            postcard::take_from_bytes(&bytes[BODY_AT..end]).map_err(|_| Flaw::Malformed("META body"))?;
+        if !rest.is_empty() || bytes[end..DIGEST_AT].iter().any(|byte| *byte != 0) {
+            return Err(Flaw::Malformed("bytes after the META body"));
+        }
+        body.check()?;
+        Ok(Self { store, seq, epoch, body })
+    }
+}
+
+impl MetaBody {
+    fn check(&self) -> Result<(), Flaw> {
+        let bounded = self.segments.len() <= SEGMENTS_MAX
+            && self.epochs.len() <= EPOCHS_MAX
+            && self.tags.len() <= CLIENTS_MAX
+            && self.free.len() <= FREE_RANGES_MAX;
+        if !bounded {
+            return Err(Flaw::Malformed("a list of META is too long"));
+        }
+        if Checksum::from_code(self.checksum).is_none() {
+            return Err(Flaw::Malformed("unknown checksum algorithm"));
+        }
+        if self.base_blocks > crate::block::BLOCK_COUNT_MAX {
+            return Err(Flaw::Malformed("base larger than any"));
+        }
+        let open = self.segments.iter().rev().skip(1).any(|segment| segment.cut.is_none());
+        let ordered = self.segments.is_sorted_by(|one, next| one.id < next.id && one.after <= next.after);
+        let free_sane = self.free.iter().all(|(start, count)| start.0.checked_add(*count).is_some());
+        if open || !ordered || !free_sane || self.segments.iter().any(|segment| segment.id >= self.next_segment) {
+            return Err(Flaw::Malformed("segments or free blocks of META"));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Meta {
+        let cut = Cut { end_page: 9, lsn: Lsn(5), chain: 2 };
+        let record = |id, cut| SegmentRecord { id: SegmentId(id), epoch: Epoch(1), salt: 7, after: Lsn(id), cut };
+        let body = MetaBody {
+            checksum: 2,
+            created_ms: 5,
+            clean: false,
+            folded: Lsn(3),
+            size: 8192,
+            base_blocks: 2,
+            next_segment: SegmentId(3),
+            segments: vec![record(1, Some(cut)), record(2, None)],
+            epochs: vec![EpochEnd { epoch: Epoch(1), after: Lsn(0), last: Lsn(2) }],
+            tags: vec![TagRecord { tag: Tag { client: 1, seq: 1, ordinal: 1 }, lsn: Lsn(2) }],
+            free: vec![(BlockNo(4), 2)],
+            free_unlisted: 0,
+        };
+        Meta { store: StoreId([1; 16]), seq: 6, epoch: Epoch(2), body }
+    }
+
+    #[test]
+    fn a_meta_reads_back_as_it_was_written() {
+        assert_eq!(Meta::decode(&sample().encode()), Ok(sample()));
+    }
+
+    #[test]
+    fn the_fullest_meta_fits() {
+        let mut meta = sample();
+        let big = u64::MAX >> 1;
+        let cut = Some(Cut { end_page: u32::MAX, lsn: Lsn(big), chain: u64::MAX });
+        let record = |at: usize| SegmentRecord {
+            id: SegmentId(big + at as u64),
+            epoch: Epoch(big),
+            salt: u64::MAX,
+            after: Lsn(big),
+            cut,
+        };
+        meta.body.segments = (0..SEGMENTS_MAX).map(record).collect();
+        meta.body.next_segment = SegmentId(u64::MAX);
+        meta.body.epochs = vec![EpochEnd { epoch: Epoch(big), after: Lsn(big), last: Lsn(big) }; EPOCHS_MAX];
+        let tag = Tag { client: u64::MAX, seq: u64::MAX, ordinal: u32::MAX };
+        meta.body.tags = vec![TagRecord { tag, lsn: Lsn(big) }; CLIENTS_MAX];
+        meta.body.free = vec![(BlockNo(big), 1); FREE_RANGES_MAX];
+        let read = Meta::decode(&meta.encode()).unwrap();
+        assert_eq!(read.body.segments, meta.body.segments);
+        assert_eq!(read.body.tags, meta.body.tags);
+    }
+
+    #[test]
+    fn hostile_bodies_are_refused_without_allocation() {
+        for (at, byte) in [(BODY_AT, 9_u8), (40, 0xFF), (BODY_AT + 8, 0xFF)] {
+            let mut bytes = sample().encode();
+            bytes[at] = byte;
+            let sum = digest(&bytes[..DIGEST_AT]);
+            Put::new(&mut bytes[DIGEST_AT..]).u64(sum);
+            assert!(Meta::decode(&bytes) != Ok(sample()), "byte {at}");
+        }
+    }
+}
