@@ -22,6 +22,74 @@ macro_rules! bugs {
 bugs! {
     /// The barrier behind `sync` and durable commits is left out.
     SkipCommitBarrier,
+    /// A commit is acknowledged before its barrier.
+    AcknowledgeEarly,
+    /// A rotation does not make the old segment durable.
+    SkipRotationBarrier,
+    /// A rotation does not make the new segment durable before META lists it.
+    SkipNewSegmentBarrier,
+    /// META is published without a barrier.
+    SkipMetaBarrier,
+    /// META is always written into the same slot.
+    PublishIntoWinner,
+    /// Recovery believes a META it has only read.
+    SkipMetaProof,
+    /// Recovery keeps the epoch of the life before.
+    KeepEpoch,
+    /// Recovery takes every commit it can read for durable.
+    SkipRelog,
+    /// Recovery does not make the commits it wrote again durable before it cuts them off the old segment.
+    SkipRelogBarrier,
+    /// Recovery does not write down where the old segment ends.
+    SkipCut,
+    /// Where a segment ends is not compared with what META says.
+    SkipCutCheck,
+    /// Proof that something was durable is ignored: every flaw is a torn tail.
+    IgnoreEvidence,
+    /// A header carries a durable LSN that is not durable yet.
+    WatermarkTooEarly,
+    /// A large commit is acknowledged without a durable proof.
+    SkipWitness,
+    /// The proof is not made durable.
+    SkipWitnessBarrier,
+    /// A group may follow any header.
+    SkipChainCheck,
+    /// A group of another segment or life is taken for one of this.
+    SkipIdentityCheck,
+    /// A commit marker may end any batch.
+    SkipBatchDigest,
+    /// Recovery does not verify payloads.
+    SkipPayloadCheckAtRecovery,
+    /// Reads do not verify payloads.
+    SkipReadCheck,
+    /// A base that another program changed is opened as if nothing had happened.
+    SkipCleanBaseCheck,
+    /// Older versions are dropped although a snapshot needs them.
+    ForgetPinnedVersions,
+    /// A fold goes past the oldest snapshot.
+    FoldIgnoresPins,
+    /// A fold takes a segment although a batch reaches over its end.
+    FoldOpenBatch,
+    /// A fold leaves trimmed blocks as they were.
+    FoldForgetsTrim,
+    /// A fold leaves blocks of trimmed ranges as they were.
+    FoldForgetsRanges,
+    /// A fold gives rotten payloads a fresh checksum.
+    FoldLaundersRot,
+    /// A fold does not make the base durable.
+    SkipBaseBarrier,
+    /// A fold does not make slot 0 of the sums durable.
+    SkipSumsBarrier,
+    /// A fold does not write slot 1 of the sums.
+    SkipSecondSlot,
+    /// A fold does not make slot 1 of the sums durable.
+    SkipSecondBarrier,
+    /// A fold after an unclean open writes over slots that may be the only ones.
+    SkipLevel,
+    /// A fold removes segments before META is durable.
+    RemoveBeforePublish,
+    /// Tags of commits are not kept.
+    ForgetTags,
 }
 
 #[cfg(not(feature = "sim"))]

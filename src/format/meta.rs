@@ -85,6 +85,9 @@ pub struct MetaBody {
     pub clean: bool,
     /// Every commit up to this one is in the base.
     pub folded: Lsn,
+    /// Every commit up to this one was durable when this was published: where the log lacks one of them,
+    /// it is damaged, not torn.
+    pub durable: Lsn,
     /// Logical size in bytes after commit `folded`.
     pub size: u64,
     /// Blocks the base has; every page of `base.sum` below that is there.
@@ -208,6 +211,7 @@ mod tests {
             created_ms: 5,
             clean: false,
             folded: Lsn(3),
+            durable: Lsn(4),
             size: 8192,
             base_blocks: 2,
             next_segment: SegmentId(3),

@@ -107,10 +107,24 @@ pub enum Effect {
         /// What the plan's barriers made durable besides.
         durable: Option<Lsn>,
     },
+    /// A durable group of the log says that everything up to this commit is durable.
+    Witnessed(Lsn),
+    /// A META that ends a fold is durable: the log it no longer lists is superfluous.
+    FoldPublished {
+        /// Sequence number of the META.
+        seq: u64,
+    },
+    /// Nothing the store has to know.
+    Housekeeping,
     /// A bounded step of a fold is done.
     Folded,
-    /// Only space was prepared.
-    Reserved,
+    /// The segment has this much written, zero-filled space.
+    Reserved {
+        /// Which segment.
+        segment: SegmentId,
+        /// Its length in 4 KiB pages.
+        pages: u32,
+    },
 }
 
 /// An ordered list of ops, owned by whoever is to run it.

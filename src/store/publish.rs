@@ -1,0 +1,96 @@
+//! META: what the next one says, and the ops that publish it.
+//!
+//! The rule: the slot that counts is never written. A publish writes both copies of the *other* slot and
+//! then a barrier, so the worst a crash can do is to leave the older META.
+
+use std::sync::Arc;
+
+use super::Store;
+use crate::block::{Lsn, SegmentId};
+use crate::format::checksum::chain;
+use crate::format::group::Identity;
+use crate::format::meta::{CLIENTS_MAX, FREE_RANGES_MAX, META_BYTES, Meta, SegmentRecord, TagRecord};
+use crate::log::plan::{Area, Op};
+use crate::planted::{Bug, planted};
+
+/// Both copies of the slot that a META of this sequence number goes to, and the barrier behind them.
+pub(crate) fn publish_ops(meta: &Meta) -> Vec<Op> {
+    let copy = meta.encode();
+    let mut both = copy.clone();
+    both.extend_from_slice(&copy);
+    let slot = if planted(Bug::PublishIntoWinner) { 0 } else { meta.seq % 2 };
+    let write = Op::Write { area: Area::Meta, offset: slot * 2 * META_BYTES as u64, bytes: both.into() };
+    let barrier = (!planted(Bug::SkipMetaBarrier)).then_some(Op::Barrier(Area::Meta));
+    std::iter::once(write).chain(barrier).collect()
+}
+
+/// Writes a META again where it already is, one copy and barrier after the other: afterwards it is durable,
+/// whatever the cache held.
+pub(crate) fn prove_ops(meta: &Meta) -> Vec<Op> {
+    let copy: Arc<[u8]> = meta.encode().into();
+    let at = (meta.seq % 2) * 2 * META_BYTES as u64;
+    let write = |nth: u64| Op::Write {
+        area: Area::Meta,
+        offset: at + nth * META_BYTES as u64,
+        bytes: Arc::clone(&copy),
+    };
+    vec![write(0), Op::Barrier(Area::Meta), write(1), Op::Barrier(Area::Meta)]
+}
+
+impl Store {
+    /// The META that describes the store once `durable` is durable and the log is `segments`.
+    pub(crate) fn next_meta(&self, durable: Lsn, segments: Vec<SegmentRecord>) -> Meta {
+        let mut meta = self.meta.clone();
+        meta.seq += 1;
+        meta.body.clean = false;
+        meta.body.durable = meta.body.durable.max(durable);
+        meta.body.segments = segments;
+        let (free, unlisted) = self.free.hint(FREE_RANGES_MAX);
+        (meta.body.free, meta.body.free_unlisted) = (free, unlisted);
+        meta
+    }
+
+    /// The records of the log as META lists them.
+    pub(crate) fn records(&self) -> Vec<SegmentRecord> {
+        self.segments.iter().map(|segment| segment.record).collect()
+    }
+
+    /// The identity that segment `id` gets in this life.
+    pub(crate) fn identity_for(&self, id: SegmentId) -> Identity {
+        let half = |at: usize| u64::from_le_bytes(self.seed[at..at + 8].try_into().expect("eight bytes"));
+        Identity {
+            store: self.meta.store,
+            checksum: self.checksum(),
+            segment: id,
+            salt: chain(chain(half(0), half(8)), chain(id.0, self.meta.epoch.0)),
+            epoch: self.meta.epoch,
+        }
+    }
+
+    /// The identity a listed segment must have.
+    pub(crate) fn identity_of(&self, record: &SegmentRecord) -> Identity {
+        record_identity(&self.meta, record)
+    }
+}
+
+/// The identity a segment listed in `meta` must have.
+pub(crate) fn record_identity(meta: &Meta, record: &SegmentRecord) -> Identity {
+    Identity {
+        store: meta.store,
+        checksum: meta.checksum(),
+        segment: record.id,
+        salt: record.salt,
+        epoch: record.epoch,
+    }
+}
+
+/// Takes `newer` into a table of last requests; forgets the client that committed longest ago when full.
+pub(crate) fn remember(tags: &mut Vec<TagRecord>, newer: TagRecord) {
+    tags.retain(|record| record.tag.client != newer.tag.client);
+    if tags.len() >= CLIENTS_MAX
+        && let Some(oldest) = (0..tags.len()).min_by_key(|at| tags[*at].lsn)
+    {
+        tags.remove(oldest);
+    }
+    tags.push(newer);
+}
