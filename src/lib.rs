@@ -8,3 +8,4 @@ pub mod format;
 pub mod log;
 pub mod planted;
 pub mod store;
+pub mod volume;

@@ -18,6 +18,9 @@ pub trait Backend: Source + Send + Sync {
     /// * `Io`: anything else. After a failed write or barrier nothing about the area is known.
     fn apply(&self, op: &Op) -> Result<()>;
 
+    /// Gives up the hold on the medium (locks, handles): the volume is closed. Nothing is applied after it.
+    fn release(&self) {}
+
     /// Where the store is, for messages ("/home/me/app.datasync", "memory").
     fn name(&self) -> String;
 }

@@ -64,6 +64,11 @@ impl Batch {
         }
     }
 
+    /// The commit it builds on.
+    pub(crate) fn view(&self) -> Lsn {
+        self.view
+    }
+
     /// Stages bytes for `block`; the logical size grows to hold it.
     pub(crate) fn put(&mut self, block: BlockNo, bytes: &BlockBytes) {
         match self.staged.get_mut(&block) {

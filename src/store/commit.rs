@@ -8,13 +8,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::batch::Batch;
-use super::index::{Entry, Place};
+use super::index::{Entry, Place, Resolved};
 use super::{Active, CommitEnd, Retained, Segment, Store};
 use crate::block::{BLOCK_SIZE, BlockNo, Durability, Lsn, SegmentId, Tag, blocks_for};
 use crate::error::{ErrorKind, Result, fail};
-use crate::format::meta::{SegmentRecord, TagRecord};
+use crate::format::meta::{SEGMENTS_MAX, SegmentRecord, TagRecord};
 use crate::format::segment::{Cut, SegmentHeader};
+use crate::format::sums::BaseEntry;
 use crate::log::plan::{Area, Effect, Op, Plan};
+use crate::log::source::Source;
 use crate::log::writer::{self, BatchHead, Tail};
 use crate::planted::{Bug, planted};
 use crate::store::publish::publish_ops;
@@ -55,11 +57,17 @@ impl Store {
         }
         let Some(active) = self.active else { return self.rotate().map(Some) };
         let end = active.tail.page.checked_add(pages + 1).expect("segments stay far below 2^32 pages");
-        if end > self.limits.segment_pages && active.tail.page > 1 {
+        // A log that cannot be folded (a huge transaction, a stuck reader) gets larger segments, not more.
+        let most = self.limits.segment_pages << (self.segments.len() / 16).min(8);
+        if end > most && active.tail.page > 1 {
+            if self.segments.len() >= SEGMENTS_MAX {
+                let message = format!("{}: the log has as many segments as META can list; end the transaction", self.name);
+                return fail(ErrorKind::Full, message);
+            }
             return self.rotate().map(Some);
         }
         if end > active.reserved {
-            let wanted = (active.reserved + GROW_PAGES).min(self.limits.segment_pages).max(end);
+            let wanted = (active.reserved + GROW_PAGES).min(most).max(end);
             let segment = active.tail.identity.segment;
             let op = Op::Reserve { segment, pages: wanted };
             return Ok(Some(Plan { ops: vec![op], effect: Effect::Reserved { segment, pages: wanted } }));
@@ -347,6 +355,29 @@ impl Store {
         let bytes: Arc<[u8]> = bytes.into();
         self.retained.push_back(Retained { segment, page, bytes: Arc::clone(&bytes) });
         Op::Write { area: Area::Segment(segment), offset: u64::from(page) * BLOCK_SIZE as u64, bytes }
+    }
+
+    /// Lists free blocks that the list had no room for, if it has run dry: a scan of `base.sum`.
+    ///
+    /// # Errors
+    /// `Io`, `Corrupt`.
+    pub fn list_free_blocks(&mut self, source: &dyn Source, batch: &Batch) -> Result<()> {
+        let usable = |block: BlockNo| !batch.allocated.contains(&block) && !batch.writes(block);
+        if self.free.unlisted() == 0 || self.free.find(usable).is_some() {
+            return Ok(());
+        }
+        for block in (0..self.meta.body.base_blocks).map(BlockNo) {
+            let free = match self.index.resolve(block, self.committed) {
+                Resolved::Entry(entry) => entry.place.is_none(),
+                Resolved::Trimmed(_) => true,
+                Resolved::NotInLog => matches!(self.base_entry(source, block)?, BaseEntry::Trimmed { .. }),
+            };
+            if free {
+                self.free.insert(block, 1);
+            }
+        }
+        self.free.scanned();
+        Ok(())
     }
 
     /// A block that is free, or the one behind the end; the batch remembers that it is taken.

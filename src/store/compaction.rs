@@ -118,12 +118,22 @@ impl Store {
         self.fold.is_some() || self.foldable_prefix().is_some()
     }
 
-    /// Ends the active segment so that a fold can take it. Everything must be durable and no batch open.
-    pub fn seal_for_fold(&mut self) {
-        assert!(self.durable == self.committed, "sealed before it is durable");
-        if self.active.is_some_and(|active| active.tail.page > 1) && self.open_batch.is_none() {
-            self.seal();
+    /// Ends the active segment so that a fold can take it, and returns the barrier that this takes; `None` if
+    /// there is nothing in it.
+    ///
+    /// # Errors
+    /// `Busy` while a batch that has spilled is open, `ReadOnly`, `Poisoned`.
+    pub fn seal_for_fold(&mut self) -> Result<Option<Plan>> {
+        self.check_writable()?;
+        let Some(active) = self.active.filter(|active| active.tail.page > 1) else { return Ok(None) };
+        if self.open_batch.is_some() {
+            return fail(ErrorKind::Busy, format!("{}: a large write transaction is under way", self.name));
         }
+        self.seal();
+        // ORDER: META will name this end; else a power cut leaves a META that promises groups the disk lost.
+        let barrier = Op::Barrier(Area::Segment(active.tail.identity.segment));
+        let ops = if planted(Bug::SkipRotationBarrier) { Vec::new() } else { vec![barrier] };
+        Ok(Some(Plan { ops, effect: Effect::Durable(self.committed) }))
     }
 
     /// The plan of a clean close: `base.db` becomes exactly the database, META says so. The log must be folded.
@@ -154,7 +164,7 @@ impl Store {
     /// The longest prefix of segments that can be folded: its length and last commit.
     fn foldable_prefix(&self) -> Option<(usize, Lsn)> {
         let pin = if planted(Bug::FoldIgnoresPins) { None } else { self.oldest_pin() };
-        let bound = pin.unwrap_or(self.durable).min(self.durable);
+        let bound = pin.unwrap_or(self.durable).min(self.durable).min(self.visible);
         let ends = self.segments.iter().enumerate();
         ends.filter_map(|(at, segment)| Some((at + 1, segment.fold_end?))).rfind(|(_, end)| *end <= bound)
     }

@@ -57,8 +57,7 @@ impl Index {
     /// What the log knows of `block` as of commit `at`.
     #[must_use]
     pub fn resolve(&self, block: BlockNo, at: Lsn) -> Resolved {
-        let versions = self.blocks.get(&block).map_or(&[][..], Vec::as_slice);
-        if let Some(entry) = versions.iter().rev().find(|entry| entry.version <= at) {
+        if let Some(entry) = self.versions_of(block).iter().rev().find(|entry| entry.version <= at) {
             return Resolved::Entry(*entry);
         }
         match self.trimmed.range(..=block).next_back() {
@@ -142,6 +141,12 @@ impl Index {
     #[must_use]
     pub fn len(&self) -> usize {
         self.blocks.len()
+    }
+
+    /// Every version of one block that is kept.
+    #[must_use]
+    pub fn versions_of(&self, block: BlockNo) -> &[Entry] {
+        self.blocks.get(&block).map_or(&[], Vec::as_slice)
     }
 
     /// Every version that is kept, for verification.

@@ -25,10 +25,11 @@ pub mod stats;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use crate::block::{BLOCK_SIZE, CommitId, Epoch, Lsn, SegmentId, StoreId, Tag};
+use crate::block::{BLOCK_SIZE, BlockNo, CommitId, Epoch, Lsn, SegmentId, StoreId, Tag};
 use crate::error::{Error, ErrorKind, Result, fail};
 use crate::format::checksum::Checksum;
 use crate::format::meta::{Meta, SegmentRecord, TagRecord};
+use crate::log::plan::Address;
 use crate::log::writer::Tail;
 
 use base::BaseSums;
@@ -233,6 +234,37 @@ impl Store {
     #[must_use]
     pub fn over_cap(&self) -> bool {
         self.log_pages() > self.limits.log_cap_pages || self.segments.len() > crate::format::meta::SEGMENTS_MAX / 2
+    }
+
+    /// Whether the log has twice the size it should have.
+    #[must_use]
+    pub fn far_over_cap(&self) -> bool {
+        self.log_pages() > 2 * self.limits.log_cap_pages
+    }
+
+    /// Whether a watermark can be appended without preparing space.
+    #[must_use]
+    pub fn active_has_room(&self) -> bool {
+        self.active.is_some_and(|active| active.tail.page < active.reserved)
+    }
+
+    /// Where every version in the log is.
+    #[must_use]
+    pub fn log_entries(&self) -> Vec<Address> {
+        let address = |(block, entry): (BlockNo, index::Entry)| Some(read::log_address(block, entry.version, entry.place?));
+        self.index.entries().filter_map(address).collect()
+    }
+
+    /// Whether a version found by [`Store::log_entries`] is still there.
+    #[must_use]
+    pub fn still_in_log(&self, address: &Address) -> bool {
+        self.index.versions_of(address.block).iter().any(|entry| entry.version == address.version)
+    }
+
+    /// Whether a fold may be at work on the sums of these blocks.
+    #[must_use]
+    pub fn touches_log(&self, from: BlockNo, to: BlockNo) -> bool {
+        self.fold.is_some() || self.index.any_in(from, to)
     }
 
     /// What became of a commit of this or an earlier life.

@@ -66,11 +66,6 @@ impl Store {
             epoch: self.meta.epoch,
         }
     }
-
-    /// The identity a listed segment must have.
-    pub(crate) fn identity_of(&self, record: &SegmentRecord) -> Identity {
-        record_identity(&self.meta, record)
-    }
 }
 
 /// The identity a segment listed in `meta` must have.

@@ -48,7 +48,6 @@ pub(crate) struct WalkedSegment {
     pub(crate) record: SegmentRecord,
     /// Where the walk ended in it.
     pub(crate) end: Position,
-    pub(crate) last_begun: Lsn,
     pub(crate) committed: Lsn,
     /// The batch that reached over its end, if any, and its running digest.
     pub(crate) open: Option<(Lsn, u64)>,
@@ -174,9 +173,9 @@ impl Walk<'_> {
     }
 
     fn walked(&mut self, record: SegmentRecord, end: Position) {
-        let (last_begun, committed) = (self.scan.last_begun, self.scan.committed);
+        let committed = self.scan.committed;
         let open = self.open.as_ref().map(|open| (open.batch.lsn, open.digest));
-        self.scan.segments.push(WalkedSegment { record, end, last_begun, committed, open });
+        self.scan.segments.push(WalkedSegment { record, end, committed, open });
     }
 
     /// Why the header does not belong behind the segments before it.

@@ -1,0 +1,121 @@
+//! Group commit: one barrier acknowledges every commit that it covers.
+//!
+//! Whoever needs a barrier and finds none under way runs one for everybody; the others wait for it and look
+//! again. A commit that arrives while a barrier runs is covered by the next.
+
+use std::sync::{Arc, PoisonError};
+
+use super::blocking::{Shared, lock};
+use super::writer::Receipt;
+use crate::block::{CommitId, Durability, Lsn};
+use crate::error::{Error, ErrorKind, Result};
+use crate::planted::{Bug, planted};
+use crate::store::Store;
+
+/// A commit that is in the log and not acknowledged yet.
+#[must_use = "a commit is acknowledged by `wait` only"]
+pub struct Pending {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) receipt: Receipt,
+}
+
+impl Pending {
+    /// The commit.
+    #[must_use]
+    pub fn commit(&self) -> CommitId {
+        self.receipt.commit
+    }
+
+    /// Blocks until the commit has reached the durability that was asked for.
+    ///
+    /// # Errors
+    /// `Indeterminate` if a barrier failed: only reopening tells whether the commit survived.
+    pub fn wait(self) -> Result<Receipt> {
+        self.shared.reach(self.receipt.commit.lsn, self.receipt.durability)?;
+        Ok(self.receipt)
+    }
+}
+
+impl Shared {
+    /// Blocks until commit `lsn` is acknowledged at `durability`.
+    pub(crate) fn reach(&self, lsn: Lsn, durability: Durability) -> Result<()> {
+        if planted(Bug::AcknowledgeEarly) {
+            lock(&self.store).acknowledge(lsn);
+            return Ok(());
+        }
+        let mut running = lock(&self.barrier);
+        loop {
+            {
+                let store = lock(&self.store);
+                if reached(&store, lsn, durability) {
+                    return Ok(());
+                }
+                if store.is_poisoned() {
+                    return Err(indeterminate(&store, lsn));
+                }
+            }
+            if *running {
+                running = self.barrier_done.wait(running).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            *running = true;
+            drop(running);
+            let outcome = self.barrier_for_all(durability == Durability::Witnessed);
+            running = lock(&self.barrier);
+            *running = false;
+            self.barrier_done.notify_all();
+            if let Err(error) = outcome {
+                let store = lock(&self.store);
+                return Err(indeterminate(&store, lsn).caused_by(error));
+            }
+        }
+    }
+
+    /// Makes everything committed so far durable and acknowledges it.
+    fn barrier_for_all(&self, witness: bool) -> Result<()> {
+        let plan = {
+            // Every append that was planned has been done by whoever held `io`.
+            let _io = lock(&self.io);
+            lock(&self.store).sync()?
+        };
+        if let Some(plan) = plan {
+            self.run(&plan)?;
+        }
+        let durable = lock(&self.store).durable();
+        let wanted = {
+            let store = lock(&self.store);
+            !store.is_witnessed(durable) && (witness || store.needs_witness(durable))
+        };
+        if wanted {
+            self.witness()?;
+        }
+        lock(&self.store).acknowledge(durable);
+        Ok(())
+    }
+
+    /// Puts a durable proof of everything durable into the log.
+    pub(crate) fn witness(&self) -> Result<()> {
+        let _io = lock(&self.io);
+        self.prepare(1)?;
+        let plan = lock(&self.store).witness((self.options.clock)());
+        plan.map_or(Ok(()), |plan| self.run(&plan))
+    }
+}
+
+fn reached(store: &Store, lsn: Lsn, durability: Durability) -> bool {
+    let visible = store.visible() >= lsn;
+    match durability {
+        Durability::Applied => visible,
+        Durability::Durable => visible && store.durable() >= lsn,
+        Durability::Witnessed => visible && store.is_witnessed(lsn),
+    }
+}
+
+/// The error of a commit that nothing more can be said about in this life.
+pub(crate) fn indeterminate(store: &Store, lsn: Lsn) -> Error {
+    let id = CommitId { epoch: store.epoch(), lsn };
+    Error::new(
+        ErrorKind::Indeterminate(id),
+        format!("commit {id} may or may not survive: a write or barrier failed; reopen and ask for the outcome of {id}"),
+    )
+}

@@ -1,0 +1,211 @@
+//! Who folds, and when: a thread of the volume's own, or whoever asks.
+//!
+//! The one place of the crate that starts a thread. It holds the volume weakly, so it never keeps one alive.
+
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::blocking::{Shared, Volume, lock};
+use super::snapshot::expire_oldest;
+use crate::block::Durability;
+use crate::error::{Error, ErrorKind, Result};
+
+/// After this long without a commit, the newest commits get their durable proof.
+const IDLE: Duration = Duration::from_millis(200);
+
+/// The signals between a volume and its thread.
+#[derive(Default)]
+pub(crate) struct Worker {
+    signal: Mutex<Signal>,
+    changed: Condvar,
+    /// Notified after each fold, for commits that wait for room.
+    folded: Condvar,
+}
+
+#[derive(Default)]
+struct Signal {
+    wake: bool,
+    stop: bool,
+}
+
+impl Worker {
+    /// There may be something to fold.
+    pub(crate) fn wake(&self) {
+        lock(&self.signal).wake = true;
+        self.changed.notify_all();
+    }
+
+    /// The thread ends after its present step.
+    pub(crate) fn stop(&self) {
+        lock(&self.signal).stop = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits for a signal or for `IDLE`; `false` to stop.
+    fn next(&self) -> bool {
+        let signal = lock(&self.signal);
+        let (mut signal, _) = self
+            .changed
+            .wait_timeout_while(signal, IDLE, |signal| !signal.wake && !signal.stop)
+            .unwrap_or_else(PoisonError::into_inner);
+        signal.wake = false;
+        !signal.stop
+    }
+}
+
+/// Starts the thread of a volume.
+pub(crate) fn start(shared: &Arc<Shared>) -> Result<()> {
+    let weak = Arc::downgrade(shared);
+    let worker = Arc::clone(&shared.worker);
+    let spawned = thread::Builder::new().name("datasync-fold".into()).spawn(move || background(&weak, &worker));
+    match spawned {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Error::new(
+            ErrorKind::Io,
+            "the thread that folds the log could not be started; open with background(false) to do without",
+        )
+        .caused_by(error)),
+    }
+}
+
+fn background(shared: &Weak<Shared>, worker: &Worker) {
+    while worker.next() {
+        let Some(shared) = shared.upgrade() else { return };
+        // An error has poisoned the volume or will come again; whoever commits next is told.
+        let _ = shared.fold_while(|| Arc::strong_count(&shared) > 1);
+        let _ = shared.witness_when_idle();
+    }
+}
+
+impl Volume {
+    /// Starts a new segment: what is in the present one can be folded from now on.
+    ///
+    /// # Errors
+    /// `Busy` while a large write transaction is open; `Io`, `Poisoned`, `ReadOnly`.
+    pub fn rotate(&self) -> Result<()> {
+        self.shared.check_open()?;
+        self.shared.seal()
+    }
+
+    /// Folds everything that no read view needs.
+    ///
+    /// # Errors
+    /// As [`Volume::rotate`]; `Full` if the base cannot grow.
+    pub fn compact(&self) -> Result<()> {
+        self.shared.check_open()?;
+        self.shared.compact()
+    }
+
+    /// One bounded step of a fold; `false` when there is nothing to do.
+    ///
+    /// # Errors
+    /// As [`Volume::compact`].
+    pub fn compact_step(&self) -> Result<bool> {
+        self.shared.check_open()?;
+        let _fold = lock(&self.shared.fold);
+        self.shared.fold_once()
+    }
+}
+
+impl Shared {
+    /// Seals the active segment, durably.
+    fn seal(&self) -> Result<()> {
+        let durable = {
+            let _io = lock(&self.io);
+            let plan = lock(&self.store).seal_for_fold()?;
+            if let Some(plan) = plan {
+                self.run(&plan)?;
+            }
+            lock(&self.store).durable()
+        };
+        self.reach(durable, Durability::Durable)
+    }
+
+    pub(crate) fn compact(&self) -> Result<()> {
+        self.seal()?;
+        self.fold_all()
+    }
+
+    fn fold_all(&self) -> Result<()> {
+        self.fold_while(|| true)
+    }
+
+    /// Folds, step by step, as long as `go_on` says so.
+    fn fold_while(&self, go_on: impl Fn() -> bool) -> Result<()> {
+        let _fold = lock(&self.fold);
+        let mut outcome = Ok(());
+        while go_on() {
+            match self.fold_once() {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    outcome = Err(error);
+                    break;
+                }
+            }
+        }
+        self.worker.folded.notify_all();
+        outcome
+    }
+
+    /// One step of a fold. The caller holds `fold`.
+    fn fold_once(&self) -> Result<bool> {
+        let (publishes, removes) = {
+            let store = lock(&self.store);
+            (store.fold_publishes_next(), store.fold_removes_next())
+        };
+        let _io = publishes.then(|| lock(&self.io));
+        let _gate = removes.then(|| self.gate.write().unwrap_or_else(PoisonError::into_inner));
+        let plan = lock(&self.store).fold_step(&*self.backend)?;
+        match plan {
+            Some(plan) => self.run(&plan).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// Puts a durable proof of the newest commits into the log once nobody commits any more.
+    fn witness_when_idle(&self) -> Result<()> {
+        let (idle, proven) = {
+            let store = lock(&self.store);
+            let durable = store.durable();
+            let idle = durable == store.committed() && store.active_has_room() && store.check_writable().is_ok();
+            (idle, store.is_witnessed(durable))
+        };
+        if idle && !proven && !*lock(&self.slot) {
+            return self.witness();
+        }
+        Ok(())
+    }
+
+    /// Back-pressure: waits while the log is over its cap; expires read views that hold it for too long.
+    pub(crate) fn wait_for_room(&self) -> Result<()> {
+        if !self.options.background {
+            return self.make_room();
+        }
+        let started = Instant::now();
+        while lock(&self.store).over_cap() {
+            self.worker.wake();
+            let signal = lock(&self.worker.signal);
+            let nap = Duration::from_millis(20);
+            drop(self.worker.folded.wait_timeout(signal, nap).unwrap_or_else(PoisonError::into_inner));
+            if started.elapsed() > self.options.reader_patience && !expire_oldest(self) {
+                // Nobody is in the way but an error or the disk; only `Full` stops a writer.
+                return Ok(());
+            }
+            lock(&self.store).check_writable()?;
+        }
+        Ok(())
+    }
+
+    /// The same without a thread to wait for: fold here, and expire read views at twice the cap.
+    fn make_room(&self) -> Result<()> {
+        if lock(&self.store).over_cap() {
+            self.compact()?;
+        }
+        while lock(&self.store).far_over_cap() && expire_oldest(self) {
+            self.compact()?;
+        }
+        Ok(())
+    }
+}

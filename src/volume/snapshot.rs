@@ -1,0 +1,108 @@
+//! A read view pinned at a commit.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
+
+use super::blocking::{Shared, lock};
+use crate::block::{BlockBytes, BlockNo, Lsn};
+use crate::error::{ErrorKind, Result, fail};
+use crate::store::Store;
+
+/// A read view: the same bytes until it is dropped, whatever is committed or folded meanwhile.
+///
+/// Holding one keeps the log from being folded past it; when the log reaches its cap, a view that has been
+/// in the way for too long is expired and every read through it fails with `Expired`.
+pub struct Snapshot {
+    shared: Arc<Shared>,
+    at: Lsn,
+    size: u64,
+    id: u64,
+    expired: Arc<AtomicBool>,
+}
+
+/// A read view as the volume keeps it.
+pub(crate) struct Live {
+    at: Lsn,
+    expired: Arc<AtomicBool>,
+}
+
+impl Snapshot {
+    pub(crate) fn pin(shared: &Arc<Shared>, store: &mut Store, at: Lsn) -> Self {
+        store.pin(at);
+        let size = store.size_at(at);
+        let expired = Arc::new(AtomicBool::new(false));
+        let mut live = lock(&shared.live);
+        let id = live.last_key_value().map_or(0, |(last, _)| last + 1);
+        live.insert(id, Live { at, expired: Arc::clone(&expired) });
+        Self { shared: Arc::clone(shared), at, size, id, expired }
+    }
+
+    /// The commit it shows.
+    #[must_use]
+    pub fn lsn(&self) -> Lsn {
+        self.at
+    }
+
+    /// Logical size in bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Reads one block; one that was never written, or was trimmed, reads as zeros.
+    ///
+    /// # Errors
+    /// * `Corrupt`, `AlgoMismatch`: the bytes are not what was written. `out` is zeros.
+    /// * `Expired`: the view was in the way of a full log for too long.
+    /// * `Io`: the medium refused.
+    pub fn read(&self, block: BlockNo, out: &mut BlockBytes) -> Result<()> {
+        let _gate = self.shared.gate.read().unwrap_or_else(PoisonError::into_inner);
+        let found = {
+            let mut store = lock(&self.shared.store);
+            // Checked under the same lock under which it is set: once unset here, the pin still holds.
+            self.check()?;
+            store.find(&*self.shared.backend, block, self.at)?
+        };
+        let outcome = self.shared.fetch(&found, out);
+        if outcome.is_err() {
+            self.check()?;
+        }
+        outcome
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.expired.load(Ordering::Acquire) {
+            let message = format!("the read view of commit {} held a full log for too long; begin a new one", self.at);
+            return fail(ErrorKind::Expired, message);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Snapshot {
+    fn drop(&mut self) {
+        let mut store = lock(&self.shared.store);
+        lock(&self.shared.live).remove(&self.id);
+        if !self.expired.swap(true, Ordering::AcqRel) {
+            store.unpin(self.at);
+        }
+        if store.can_fold() {
+            self.shared.worker.wake();
+        }
+    }
+}
+
+/// Expires every read view of the oldest pinned commit; `false` when there is none.
+pub(crate) fn expire_oldest(shared: &Shared) -> bool {
+    let mut store = lock(&shared.store);
+    let live = lock(&shared.live);
+    let Some(oldest) = live.values().filter(|view| !view.expired.load(Ordering::Acquire)).map(|view| view.at).min() else {
+        return false;
+    };
+    for view in live.values().filter(|view| view.at == oldest) {
+        if !view.expired.swap(true, Ordering::AcqRel) {
+            store.unpin(oldest);
+        }
+    }
+    true
+}
