@@ -4,6 +4,9 @@
 //! groups, commits or recovery. The one rule it keeps: [`Op::Barrier`] returns success only when the
 //! medium has said that everything written to that area before is durable.
 
+#[cfg(feature = "sim")]
+pub mod sim;
+
 use crate::error::Result;
 use crate::log::plan::Op;
 pub use crate::log::source::Source;
