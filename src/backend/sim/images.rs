@@ -50,6 +50,8 @@ pub enum Fate {
     Sectors(u8),
     /// The newest write in the first so many bytes, the old bytes after them.
     Bytes(usize),
+    /// What another page of the medium held: file systems have exposed stale space that way.
+    Ghost(Area, u64),
 }
 
 /// One outcome of a power cut.
@@ -131,11 +133,12 @@ impl DiskState {
     pub fn after(&self, cut: &Cut) -> Self {
         let entry = |area: Area, name: &Name| match cut.entries.get(&area) {
             Some(0) | None => name.durable,
-            Some(count) => name.pending.get(count - 1).copied().unwrap_or(name.visible()),
+            Some(count) => name.pending.get(count - 1).copied().unwrap_or_else(|| name.visible()),
         };
         let len = |area: Area, file: &File| cut.lens.get(&area).copied().unwrap_or(file.durable_len);
-        let page = |area: Area, number: u64, cell: &Cell| {
-            content(cell, cut.pages.get(&(area, number)).copied().unwrap_or(Fate::Old))
+        let page = |area: Area, number: u64, cell: &Cell| match cut.pages.get(&(area, number)) {
+            Some(Fate::Ghost(area, page)) => self.visible(*area, *page),
+            fate => content(cell, fate.copied().unwrap_or(Fate::Old)),
         };
         self.settled(entry, len, page)
     }
@@ -169,6 +172,7 @@ impl DiskState {
     pub fn draw_image(&self, random: &mut Random) -> (Cut, DiskState) {
         let mut cut = Cut::default();
         let dimensions = self.dimensions();
+        let areas: Vec<Area> = self.areas().collect();
         let style = random.below(4);
         for dimension in &dimensions {
             let way = match style {
@@ -179,12 +183,17 @@ impl DiskState {
             };
             dimension.choose(way, &mut cut);
         }
-        for fate in cut.pages.values_mut() {
+        for fate in cut.pages.values_mut().filter(|_| !areas.is_empty()) {
             *fate = match random.below(24) {
                 0 => Fate::Zero,
                 1 => Fate::Garbage(random.draw()),
                 2 => Fate::Sectors(random.draw() as u8),
                 3 => Fate::Bytes(random.below(BLOCK_SIZE)),
+                4 => {
+                    let area = *random.pick(&areas);
+                    let pages = self.len(area).unwrap_or(0) / PAGE;
+                    Fate::Ghost(area, random.below(pages as usize) as u64)
+                }
                 _ => *fate,
             };
         }
@@ -310,7 +319,7 @@ fn fates_of(cells: &[&Cell]) -> Vec<Fate> {
 fn content(cell: &Cell, fate: Fate) -> Content {
     let Some(newest) = cell.pending.last() else { return cell.durable.clone() };
     match fate {
-        Fate::Old => cell.durable.clone(),
+        Fate::Old | Fate::Ghost(..) => cell.durable.clone(),
         Fate::Version(number) => cell.pending.get(number).unwrap_or(newest).clone(),
         Fate::Zero => None,
         Fate::Garbage(which) => garbage(which),

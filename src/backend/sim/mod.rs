@@ -209,7 +209,8 @@ impl Inner {
         let barrier = matches!(op, Op::Barrier(_) | Op::BarrierDirectory);
         match (leaves, op) {
             (Leaves::Garbage, Op::Write { area, offset, bytes }) => {
-                let spoilt = Op::Write { area: *area, offset: *offset, bytes: vec![0xa5; bytes.len()].into() };
+                let spoilt =
+                    Op::Write { area: *area, offset: *offset, bytes: vec![0xa5; bytes.len()].into() };
                 self.perform(&spoilt)
             }
             (Leaves::Everything, _) if !barrier => self.perform(op),

@@ -179,6 +179,12 @@ impl DiskState {
         self.names.iter().filter(|(_, name)| name.visible().is_some()).map(|(area, _)| *area)
     }
 
+    /// The areas that exist, or may exist again after a crash.
+    #[must_use]
+    pub fn known_areas(&self) -> Vec<Area> {
+        self.names.keys().copied().collect()
+    }
+
     /// The segments that exist, ascending.
     #[must_use]
     pub fn segments(&self) -> Vec<SegmentId> {
@@ -191,6 +197,16 @@ impl DiskState {
     pub fn visible(&self, area: Area, page: u64) -> Content {
         let cell = self.file(area).and_then(|file| file.pages.get(&page));
         cell.and_then(|cell| cell.visible().clone())
+    }
+
+    /// Every page with an unsynced write, of every area that exists.
+    #[must_use]
+    pub fn unsynced(&self) -> Vec<(Area, u64)> {
+        let pages = |area| self.file(area).into_iter().flat_map(|file| &file.pages);
+        let unsynced = |area| {
+            pages(area).filter(|(_, cell)| !cell.pending.is_empty()).map(move |(page, _)| (area, *page))
+        };
+        self.areas().flat_map(unsynced).collect()
     }
 
     /// What the page held before its last durable write.
@@ -298,7 +314,12 @@ impl DiskState {
     }
 
     /// Edits the durable content of a page that exists. False when there is no such page.
-    pub(super) fn edit_durable(&mut self, area: Area, page: u64, edit: impl FnOnce(&Cell) -> Content) -> bool {
+    pub(super) fn edit_durable(
+        &mut self,
+        area: Area,
+        page: u64,
+        edit: impl FnOnce(&Cell) -> Content,
+    ) -> bool {
         let Some(file) = self.file_mut(area) else { return false };
         if page * PAGE >= file.durable_len {
             return false;
@@ -328,7 +349,8 @@ impl DiskState {
     /// Whether a power cut now would lose nothing.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        let pages = |file: &File| file.pages.values().any(|cell| !cell.pending.is_empty() || cell.clean.is_some());
+        let pages =
+            |file: &File| file.pages.values().any(|cell| !cell.pending.is_empty() || cell.clean.is_some());
         self.names.values().all(|name| name.pending.is_empty())
             && !self.files.values().any(|file| !file.pending_lens.is_empty() || pages(file))
     }

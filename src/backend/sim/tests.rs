@@ -103,13 +103,8 @@ fn failed_barriers_leave_what_their_kind_says() {
 #[test]
 fn refusals_strike_at_their_count_and_are_counted() {
     let disk = durable_log();
-    let fault = |nth, lasting, kind| Fault::Refuse {
-        call: Call::Write,
-        nth,
-        kind,
-        lasting,
-        leaves: Leaves::Nothing,
-    };
+    let fault =
+        |nth, lasting, kind| Fault::Refuse { call: Call::Write, nth, kind, lasting, leaves: Leaves::Nothing };
     disk.inject(fault(2, false, ErrorKind::Full));
     let again = |fill| disk.apply(&Op::Write { area: LOG, offset: 0, bytes: bytes(fill, 1) });
     assert_eq!(disk.faults().unfired().len(), 1);

@@ -1,0 +1,159 @@
+//! Long seeded lives: a store used, crashed, cut off, refused and reopened again and again, also in the middle
+//! of reopening. `DATASYNC_SEED=n` replays life n alone.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use datasync::backend::sim::{BarrierFailure, Call, Fault, Leaves, Random, SimDisk};
+use datasync::block::Durability;
+use datasync::error::ErrorKind;
+use datasync::log::plan::Area;
+use datasync::planted::{Bug, plant};
+use datasync::volume::Volume;
+
+use crate::invariants::{Checked, no_panic, space_comes_back};
+use crate::settings::{self, options};
+use crate::workload::{Letter, Run, unexpected};
+
+/// What befell the stores.
+#[derive(Debug, Default)]
+pub struct Fates {
+    steps: AtomicU64,
+    process_crashes: AtomicU64,
+    power_cuts: AtomicU64,
+    faults: AtomicU64,
+    crashes_in_recovery: AtomicU64,
+}
+
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Lives one life.
+pub fn live(seed: u64, steps: usize, fates: &Fates) -> Checked<()> {
+    let mut random = Random::new(seed);
+    let mut run = Run::start(SimDisk::new(seed))?;
+    for _ in 0..steps {
+        count(&fates.steps);
+        match random.below(40) {
+            0 => crash(&mut run, &mut random, fates)?,
+            1 => {
+                run.disk.inject(fault(&mut random));
+                count(&fates.faults);
+            }
+            _ => {
+                let letter = *random.pick(Letter::ALL);
+                if run.step(letter)?.is_err() {
+                    crash(&mut run, &mut random, fates)?;
+                }
+            }
+        }
+    }
+    run.die();
+    run.open()?;
+    empty(&mut run)
+}
+
+/// The process dies, perhaps the power with it, perhaps several times while the store is being reopened.
+fn crash(run: &mut Run, random: &mut Random, fates: &Fates) -> Checked<()> {
+    loop {
+        run.die();
+        count(&fates.process_crashes);
+        if random.chance(2, 3) {
+            count(&fates.power_cuts);
+            run.disk = run.disk.cut_power(random).1;
+        }
+        if random.chance(1, 3) {
+            run.disk.inject(Fault::PowerOff { nth: 1 + random.below(40) as u64 });
+        } else if random.chance(1, 12) {
+            run.disk.inject(fault(random));
+            count(&fates.faults);
+        }
+        let Ok(volume) = Volume::open(run.disk.clone(), options()) else {
+            let disturbed = run.disk.faults().counts().any(|(_, fired)| fired > 0);
+            if disturbed {
+                count(&fates.crashes_in_recovery);
+                continue;
+            }
+            return run.open();
+        };
+        run.disk.heal();
+        return run.adopt(volume)?.map_err(|error| unexpected(&error));
+    }
+}
+
+fn fault(random: &mut Random) -> Fault {
+    let nth = 1 + random.below(30) as u64;
+    match random.below(5) {
+        0 => Fault::FailBarrier { nth, how: *random.pick(&BarrierFailure::ALL) },
+        1 => Fault::PowerOff { nth },
+        _ => Fault::Refuse {
+            call: *random.pick(&Call::ALL),
+            nth,
+            kind: *random.pick(&[ErrorKind::Io, ErrorKind::Full]),
+            lasting: random.chance(1, 3),
+            leaves: *random.pick(&[Leaves::Nothing, Leaves::Everything, Leaves::Garbage]),
+        },
+    }
+}
+
+/// I11 at the end of a life.
+fn empty(run: &mut Run) -> Checked<()> {
+    let Some(volume) = run.volume.clone() else { return Ok(()) };
+    let emptied = (|| {
+        let mut writer = volume.begin()?;
+        writer.set_size(0)?;
+        writer.commit(Durability::Durable)?;
+        volume.rotate()?;
+        volume.compact()
+    })();
+    emptied.map_err(|error| unexpected(&error))?;
+    let state = run.disk.state();
+    space_comes_back(state.segments().len(), state.len(Area::Base).unwrap_or(0))
+}
+
+/// Lives from `first` on, `count` of them, on two threads.
+pub fn run(first: u64, number: u64, steps: usize, bug: Option<Bug>) -> Checked<Fates> {
+    let fates = Fates::default();
+    let next = AtomicU64::new(first);
+    let failed = std::sync::Mutex::new(None);
+    let deadline = settings::deadline();
+    std::thread::scope(|scope| {
+        for _ in 0..settings::threads() {
+            scope.spawn(|| {
+                plant(bug);
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    let late = deadline.is_some_and(|deadline| Instant::now() > deadline);
+                    if seed >= first + number || late || failed.lock().expect("unpoisoned").is_some() {
+                        break;
+                    }
+                    if let Err(violation) = no_panic(|| live(seed, steps, &fates)) {
+                        let violation = violation.at(format!("replay: DATASYNC_SEED={seed}"));
+                        failed.lock().expect("unpoisoned").get_or_insert(violation);
+                    }
+                }
+            });
+        }
+    });
+    match failed.into_inner().expect("unpoisoned") {
+        Some(violation) => Err(violation),
+        None => Ok(fates),
+    }
+}
+
+/// Steps in a life of the suite.
+pub const STEPS: usize = 160;
+
+#[test]
+fn long_lives_full_of_faults_never_lose_what_was_acknowledged() {
+    let (first, number) = settings::only_seed().map_or((1, settings::seeds()), |seed| (seed, 1));
+    match run(first, number, STEPS, None) {
+        Ok(fates) => {
+            println!("lives: seeds {first}..{}, {fates:?}", first + number);
+            let few = fates.crashes_in_recovery.load(Ordering::Relaxed) == 0 && number >= 20;
+            assert!(!few, "no crash ever hit a recovery: {fates:?}");
+        }
+        Err(violation) => panic!("{violation}"),
+    }
+}

@@ -1,0 +1,17 @@
+//! The crash suites: what was acknowledged is there after any crash, and nothing else is.
+//!
+//! Every suite drives a volume on the simulated disk and calls the same invariants. Bounds come from the
+//! environment (`settings.rs`); a violation prints the workload, the ops, the crash and how to replay it.
+
+mod damage;
+mod exhaustive;
+mod images;
+mod invariants;
+mod lives;
+mod nth_fails;
+mod planted;
+mod reference;
+mod regressions;
+mod sectors;
+mod settings;
+mod workload;

@@ -1,0 +1,118 @@
+//! Folds: nothing is removed too early, nothing comes back, nothing rotten is made to look sound.
+
+use super::*;
+
+/// A payload that rotted in the log stays detectable after a fold, and does not stop it.
+pub fn rot_is_never_folded() -> Checked<()> {
+    let run = after("d01.d0.w0.p.r")?;
+    let image = run.disk.state();
+    let volume = run.volume.clone().expect("open");
+    for segment in image.segments() {
+        let area = Area::Segment(segment);
+        for page in 1..image.len(area).unwrap_or(0) / PAGE {
+            let bytes = image.visible(area, page);
+            let ours = (0..BLOCKS).any(|block| is_payload(&bytes, block));
+            if ours {
+                run.disk.inject(Fault::Rot { area, byte: page * PAGE + 1000, flip: 1 });
+            }
+        }
+    }
+    let rotten = run.history.newest().state.clone();
+    drop(run.volume);
+    let _ = volume.compact();
+    let look = |volume: &Volume| -> Checked<()> {
+        match read_state(&snapshot(volume)?)? {
+            Ok(state) => Err(Violation::new(
+                "I8 no silence",
+                format!("all payloads of {rotten:?} rotted, yet {state:?}"),
+            )),
+            Err(error) => {
+                ensure(error.kind() == ErrorKind::Corrupt, "I8 no silence", || format!("told {error}"))
+            }
+        }
+    };
+    look(&volume)?;
+    let mut writer = volume.begin().map_err(|error| unexpected(&error))?;
+    writer.write(BlockNo(5), &fill(5, 99)).map_err(|error| unexpected(&error))?;
+    writer
+        .commit(Durability::Durable)
+        .map_err(|error| unexpected(&error).at("rot must not stop writes"))
+        .map(drop)
+}
+
+/// Segments go only after the META without them is durable; a failed publish forbids it for good.
+pub fn no_early_removal() -> Checked<()> {
+    for how in BarrierFailure::ALL {
+        for nth in 1..12 {
+            let mut run = after("d01.d0.r.d01")?;
+            run.disk.inject(Fault::FailBarrier { nth, how });
+            let _ = run.step(crate::workload::Letter::Compact)?;
+            let _ = run.step(crate::workload::Letter::Compact)?;
+            check(&worst(&run), &expected(&run.history))
+                .map_err(|violation| violation.at(format!("barrier {nth} of a fold failed: {how:?}")))?;
+        }
+    }
+    Ok(())
+}
+
+/// A trimmed block stays trimmed, whatever is folded when.
+pub fn trim_survives() -> Checked<()> {
+    for word in [
+        "d0.C.t0.y.C.z",
+        "d0.t0.y.C.k",
+        "d0.C.t0.r.c.k.C.z",
+        "d0.r.t0.r.C.k",
+        "d01.C.td.C.d0.C.t0.z.z",
+        "L.C.s1.C.z.k",
+        "d0.C.t0.k.C.k.C.z",
+        "d01.C.s1.k.C.L.C.s1.z",
+    ] {
+        let run = after(word)?;
+        check(&worst(&run), &expected(&run.history)).map_err(|violation| violation.at(word))?;
+    }
+    Ok(())
+}
+
+/// A database that shrank and grows again holds zeros there, through folds and crashes at every op.
+pub fn shrunk_blocks() -> Checked<()> {
+    for word in ["L.C", "L.C.s1", "L.C.s1.C", "L.z.s1"] {
+        let mut run = after(word)?;
+        run.history.acknowledge_older();
+        run.disk.start_trace();
+        step(&mut run, if word.ends_with("s1") { "C" } else { "s1" })?;
+        let (history, moments) = (&run.history, run.disk.take_trace());
+        for (at, moment) in moments.iter().enumerate() {
+            let (least, most) = history.bounds_at(at as u64);
+            let allowed = Expected { commits: &history.commits, least, most };
+            for image in [moment.state.clone(), moment.state.after(&Cut::default())] {
+                check(&image, &allowed).map_err(|violation| violation.at(format!("{word} op {at}")))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A pinned reader is read after everything under it was rewritten, folded and truncated.
+pub fn snapshot_across_folds() -> Checked<()> {
+    for word in [
+        "d01.p.d0.C.d01.C.u.C",
+        "d01.C.p.td.r.C.s1.C.d01.C",
+        "L.p.s1.y.r.c.c.c.L.C.u.C",
+        "d0.C.p.t0.y.C.d0.C",
+    ] {
+        let mut run = Run::start(SimDisk::new(4))?;
+        step(&mut run, word).map_err(|violation| violation.at(word))?;
+    }
+    Ok(())
+}
+
+/// A batch that spilled and was dropped stays out of every recovery, replay and fold.
+pub fn abandoned() -> Checked<()> {
+    for word in ["x.k", "d0.x.d1.k", "d0.x.x.C.k", "L.x.r.C.z", "x.a0.k.C", "d01.x.L.x.k.C.z"] {
+        let word = word.replace("d1", "a1.y");
+        let run = after(&word)?;
+        check(&worst(&run), &expected(&run.history)).map_err(|violation| violation.at(&word))?;
+        check(&run.disk.state(), &expected(&run.history)).map_err(|violation| violation.at(&word))?;
+    }
+    Ok(())
+}
