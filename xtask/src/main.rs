@@ -1,1 +1,113 @@
-fn main() {}
+//! The project's own commands, `cargo xtask NAME`: one row each, one file each.
+//!
+//! A command takes the words after its name and returns a sentence when it fails. Nothing here depends on
+//! the current folder: every path starts at the top of the repository.
+
+mod crash;
+mod licences;
+mod test;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// What runs a command; the error is a sentence for people.
+type Run = fn(&[String]) -> Result<(), String>;
+
+struct Command {
+    name: &'static str,
+    usage: &'static str,
+    about: &'static str,
+    run: Run,
+}
+
+/// Every command, under the heading that the help shows it with.
+const COMMANDS: &[(&str, &[Command])] = &[
+    (
+        "check it",
+        &[
+            Command {
+                name: "test",
+                usage: "[STEP..] [--list]",
+                about: "everything CI runs, in the same order; or only the steps named",
+                run: test::run,
+            },
+            Command {
+                name: "tidy",
+                usage: "",
+                about: "the rules no compiler checks: arrows, sizes, who may use what, true documents",
+                run: tidy::run,
+            },
+            Command {
+                name: "licences",
+                usage: "",
+                about: "every dependency's licence against the list in deny.toml",
+                run: licences::run,
+            },
+        ],
+    ),
+    (
+        "hurt it",
+        &[Command {
+            name: "crash",
+            usage: "[--depth K] [--double] [--seeds N] [--seed S] [--budget 5m] [--planted]",
+            about: "cut the power of a simulated disk at every point; --planted proves that bugs are noticed",
+            run: crash::run,
+        }],
+    ),
+];
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let Some((name, rest)) = words.split_first() else {
+        print!("{}", help());
+        return ExitCode::SUCCESS;
+    };
+    if ["help", "--help", "-h"].contains(&name.as_str()) {
+        print!("{}", help());
+        return ExitCode::SUCCESS;
+    }
+    let Some(command) = COMMANDS.iter().flat_map(|(_, commands)| *commands).find(|known| known.name == name)
+    else {
+        eprintln!("cargo xtask has no command `{name}`; without arguments it lists them all");
+        return ExitCode::from(2);
+    };
+    if rest.iter().any(|word| word == "--help" || word == "-h") {
+        println!("cargo xtask {} {}\n\n{}", command.name, command.usage, command.about);
+        return ExitCode::SUCCESS;
+    }
+    match (command.run)(rest) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(sentence) => {
+            eprintln!("\n{name}: {sentence}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn help() -> String {
+    let mut text = String::from("cargo xtask COMMAND        DataSync's own commands\n");
+    for (heading, commands) in COMMANDS {
+        text.push_str(&format!("\n  {heading}\n"));
+        for command in *commands {
+            text.push_str(&format!("    {:<10} {}\n", command.name, command.about));
+            if !command.usage.is_empty() {
+                text.push_str(&format!("    {:<10}   {}\n", "", command.usage));
+            }
+        }
+    }
+    text.push_str("\nNew here? `cargo xtask test` first, then README.md and ARCHITECTURE.md.\n");
+    text
+}
+
+/// The top of the repository.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the repository").to_owned()
+}
+
+/// The cargo that runs us.
+pub fn cargo() -> std::process::Command {
+    let mut command = std::process::Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+    command.current_dir(root());
+    command
+}

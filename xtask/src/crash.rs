@@ -1,0 +1,107 @@
+//! `cargo xtask crash`: the crash suite of `tests/crash/`, with its bounds given by hand.
+//!
+//! The suite reads its bounds from the environment, so that a failing case can be replayed by copying one
+//! line; this command only translates options into those variables and runs the suite optimised.
+
+/// Option, variable, what it must look like.
+const BOUNDS: &[(&str, &str)] = &[
+    ("--depth", "DATASYNC_CRASH_DEPTH"),
+    ("--seeds", "DATASYNC_CRASH_SEEDS"),
+    ("--seed", "DATASYNC_SEED"),
+    ("--budget", "DATASYNC_CRASH_BUDGET_S"),
+];
+
+/// Runs the suite.
+///
+/// # Errors
+/// A sentence when an option is not understood or the suite fails.
+pub fn run(args: &[String]) -> Result<(), String> {
+    let mut command = crate::cargo();
+    command.args(["test", "--release", "--locked", "--features", "sim", "--test", "crash", "--"]);
+    command.args(filters(args));
+    for (variable, value) in bounds(args)? {
+        println!("{variable}={value}");
+        command.env(variable, value);
+    }
+    let status = command.status().map_err(|error| format!("cannot run cargo: {error}"))?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err("the crash suite failed; what it printed says how to replay it".into())
+    }
+}
+
+/// What libtest is told besides.
+fn filters(args: &[String]) -> Vec<&'static str> {
+    let mut filters = vec!["--nocapture"];
+    if args.iter().any(|word| word == "--planted") {
+        filters.push("planted");
+    }
+    filters
+}
+
+/// The environment that the options ask for.
+fn bounds(args: &[String]) -> Result<Vec<(&'static str, String)>, String> {
+    let mut found = Vec::new();
+    let mut words = args.iter();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--planted" => {}
+            "--double" => found.push(("DATASYNC_CRASH_DOUBLE", "1".to_owned())),
+            option => {
+                let (_, variable) = BOUNDS
+                    .iter()
+                    .find(|(known, _)| *known == option)
+                    .ok_or_else(|| format!("crash has no option `{option}`; --help lists them"))?;
+                let value = words.next().ok_or_else(|| format!("{option} wants a number after it"))?;
+                let seconds = option == "--budget";
+                found.push((
+                    *variable,
+                    number(value, seconds).ok_or_else(|| unreadable(option, value))?.to_string(),
+                ));
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn unreadable(option: &str, value: &str) -> String {
+    format!(
+        "{option} {value} is not understood; write {option} 300{}",
+        if option == "--budget" { ", 5m or 1h" } else { "" }
+    )
+}
+
+/// A whole number; a time may end in `s`, `m` or `h` and becomes seconds.
+fn number(text: &str, time: bool) -> Option<u64> {
+    let units = [("s", 1), ("m", 60), ("h", 3600)];
+    let unit = units.iter().find(|(letter, _)| time && text.ends_with(letter));
+    let digits = unit.map_or(text, |(letter, _)| text.trim_end_matches(letter));
+    digits.parse::<u64>().ok()?.checked_mul(unit.map_or(1, |(_, seconds)| *seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_become_the_variables_of_the_suite() {
+        let words: Vec<String> =
+            "--depth 4 --double --budget 5m --seed 7".split(' ').map(str::to_owned).collect();
+        let wanted = [
+            ("DATASYNC_CRASH_DEPTH", "4".to_owned()),
+            ("DATASYNC_CRASH_DOUBLE", "1".to_owned()),
+            ("DATASYNC_CRASH_BUDGET_S", "300".to_owned()),
+            ("DATASYNC_SEED", "7".to_owned()),
+        ];
+        assert_eq!(bounds(&words), Ok(wanted.to_vec()));
+    }
+
+    #[test]
+    fn options_that_are_not_understood_are_refused() {
+        for line in ["--depth", "--depth x", "--depth 5m", "--budget -1", "--loud"] {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            assert!(bounds(&words).is_err(), "{line}");
+        }
+    }
+}

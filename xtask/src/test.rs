@@ -1,0 +1,258 @@
+//! `cargo xtask test`: everything CI runs, in the same order, each step named and timed.
+//!
+//! A step is one or more commands. What they print goes to `target/xtask/STEP.log`; a step that fails
+//! shows the end of its log, says where the whole of it is, and stops the run.
+
+use std::fs::File;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Lines of a failed step's log that are shown.
+const TAIL_LINES: usize = 120;
+
+struct Step {
+    name: &'static str,
+    about: &'static str,
+    commands: fn() -> Vec<Command>,
+}
+
+/// The steps, cheapest first, so that a slip is told in seconds.
+const STEPS: &[Step] = &[
+    Step { name: "format", about: "rustfmt has nothing to change", commands: format },
+    Step { name: "tidy", about: "arrows, sizes, owners, true documents", commands: tidy },
+    Step { name: "licences", about: "every dependency is under an accepted licence", commands: licences },
+    Step { name: "xtask", about: "these commands' own tests", commands: xtask },
+    Step { name: "clippy", about: "no warning in any combination of features", commands: clippy },
+    Step { name: "tests", about: "unit and integration tests", commands: tests },
+    Step { name: "doctests", about: "the examples in the documentation run", commands: doctests },
+    Step { name: "docs", about: "the documentation builds without a warning", commands: docs },
+];
+
+/// Runs the steps named in `args`, or all.
+///
+/// # Errors
+/// A sentence that names the step that failed.
+pub fn run(args: &[String]) -> Result<(), String> {
+    if args.iter().any(|word| word == "--list") {
+        STEPS.iter().for_each(|step| println!("{:<10} {}", step.name, step.about));
+        return Ok(());
+    }
+    if let Some(unknown) = args.iter().find(|word| STEPS.iter().all(|step| step.name != *word)) {
+        return Err(format!("there is no step `{unknown}`; `cargo xtask test --list` names them"));
+    }
+    let wanted = |step: &&Step| args.is_empty() || args.iter().any(|word| word == step.name);
+    let steps: Vec<&Step> = STEPS.iter().filter(wanted).collect();
+    let logs = target_folder().join("xtask");
+    std::fs::create_dir_all(&logs).map_err(|error| format!("cannot make {}: {error}", logs.display()))?;
+
+    let begun = Instant::now();
+    let mut tests = 0;
+    for (index, step) in steps.iter().enumerate() {
+        let title = format!("[{:>2}/{}] {:<10} {}", index + 1, steps.len(), step.name, step.about);
+        let log = logs.join(format!("{}.log", step.name));
+        match run_step(step, &title, &log) {
+            Ok(counted) => tests += counted,
+            Err(sentence) => {
+                show_tail(&log);
+                println!("\n{} step(s) never ran, after {}", steps.len() - index - 1, time(begun.elapsed()));
+                println!("steps: {index} passed, 1 failed");
+                return Err(format!(
+                    "step `{}` failed: {sentence}. Its whole log: {}",
+                    step.name,
+                    log.display()
+                ));
+            }
+        }
+    }
+    println!("\n{tests} tests in {} steps, {}", steps.len(), time(begun.elapsed()));
+    println!("steps: {} passed, 0 failed", steps.len());
+    Ok(())
+}
+
+/// Runs every command of one step and returns how many tests they reported.
+fn run_step(step: &Step, title: &str, log: &Path) -> Result<usize, String> {
+    let begun = Instant::now();
+    let live = std::io::stdout().is_terminal();
+    print!("{title}");
+    flush();
+    File::create(log).map_err(|error| format!("cannot write {}: {error}", log.display()))?;
+    let outcome = (step.commands)().into_iter().try_for_each(|command| {
+        run_logged(command, log, || {
+            if live {
+                print!("\r{title}  {}", time(begun.elapsed()));
+                flush();
+            }
+        })
+    });
+    let word = if outcome.is_ok() { "ok" } else { "FAILED" };
+    println!("{}{title}  {word}  {}", if live { "\r" } else { "\n" }, time(begun.elapsed()));
+    outcome.map(|()| count_tests(&std::fs::read_to_string(log).unwrap_or_default()))
+}
+
+/// Runs `command` to its end with everything it prints in `log`, calling `tick` now and then.
+fn run_logged(mut command: Command, log: &Path, mut tick: impl FnMut()) -> Result<(), String> {
+    let line = describe(&command);
+    let open = || File::options().append(true).create(true).open(log);
+    let mut file = open().map_err(|error| format!("cannot write {}: {error}", log.display()))?;
+    let handle = |file: &File| file.try_clone().map_err(|error| format!("cannot share the log: {error}"));
+    let _ = writeln!(file, "\n$ {line}");
+    command.stdin(Stdio::null()).stdout(handle(&file)?).stderr(handle(&file)?);
+    let mut child = command.spawn().map_err(|error| format!("cannot start `{line}`: {error}"))?;
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) if status.success() => return Ok(()),
+            Ok(Some(status)) => return Err(format!("`{line}` ended with {status}")),
+            Ok(None) => {
+                std::thread::sleep(Duration::from_millis(100));
+                tick();
+            }
+            Err(error) => return Err(format!("lost `{line}`: {error}")),
+        }
+    }
+}
+
+/// The command as one would type it.
+fn describe(command: &Command) -> String {
+    let program = Path::new(command.get_program()).file_name().unwrap_or_default();
+    let variables = command.get_envs().filter_map(|(name, value)| Some((name, value?)));
+    let mut words: Vec<String> = variables
+        .map(|(name, value)| format!("{}={:?}", name.display(), value.display().to_string()))
+        .collect();
+    words.push(program.display().to_string());
+    words.extend(command.get_args().map(|word| word.display().to_string()));
+    words.join(" ")
+}
+
+/// How many tests a log says have passed, in the words of libtest and of nextest.
+fn count_tests(log: &str) -> usize {
+    let before = |line: &str, word: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let at = words.iter().position(|known| known.trim_end_matches([',', ';']) == word)?;
+        words.get(at.checked_sub(1)?)?.parse::<usize>().ok()
+    };
+    let counted = log
+        .lines()
+        .map(str::trim_start)
+        .filter(|line| line.starts_with("test result: ok.") || line.starts_with("Summary ["));
+    counted.filter_map(|line| before(line, "passed")).sum()
+}
+
+fn show_tail(log: &Path) {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    println!();
+    lines[lines.len().saturating_sub(TAIL_LINES)..].iter().for_each(|line| println!("    {line}"));
+}
+
+fn time(elapsed: Duration) -> String {
+    match elapsed.as_secs() {
+        seconds @ 0..60 => format!("{seconds}.{} s", elapsed.subsec_millis() / 100),
+        seconds => format!("{} min {:02} s", seconds / 60, seconds % 60),
+    }
+}
+
+fn flush() {
+    // A closed terminal must not end the run.
+    let _ = std::io::stdout().flush();
+}
+
+fn target_folder() -> PathBuf {
+    let root = crate::root();
+    std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), |folder| root.join(folder))
+}
+
+fn cargo(words: &str) -> Command {
+    let mut command = crate::cargo();
+    command.args(words.split_whitespace());
+    command
+}
+
+fn ourselves(words: &str) -> Command {
+    let program = std::env::current_exe().unwrap_or_else(|_| "xtask".into());
+    let mut command = Command::new(program);
+    command.args(words.split_whitespace()).current_dir(crate::root());
+    command
+}
+
+/// Whether `cargo NAME` is there.
+fn has_cargo(name: &str) -> bool {
+    let asked = cargo(name).arg("--version").stdin(Stdio::null()).output();
+    asked.is_ok_and(|output| output.status.success())
+}
+
+fn format() -> Vec<Command> {
+    vec![cargo("fmt --all --check")]
+}
+
+fn tidy() -> Vec<Command> {
+    vec![ourselves("tidy")]
+}
+
+fn licences() -> Vec<Command> {
+    let mut commands = vec![ourselves("licences")];
+    if has_cargo("deny") {
+        commands.push(cargo("deny check bans licenses sources"));
+    }
+    commands
+}
+
+fn xtask() -> Vec<Command> {
+    vec![cargo("test --locked --package xtask")]
+}
+
+fn clippy() -> Vec<Command> {
+    let combinations = ["", "--no-default-features", "--features sim", "--features cli"];
+    let package = combinations.iter().map(|features| {
+        cargo(&format!("clippy --locked --package datasync --all-targets {features} -- -D warnings"))
+    });
+    package.chain([cargo("clippy --locked --package xtask --all-targets -- -D warnings")]).collect()
+}
+
+fn tests() -> Vec<Command> {
+    let runner =
+        if has_cargo("nextest") { "nextest run --no-tests pass" } else { "test --lib --bins --tests" };
+    vec![cargo(&format!("{runner} --locked --package datasync --features cli"))]
+}
+
+fn doctests() -> Vec<Command> {
+    vec![cargo("test --locked --package datasync --doc")]
+}
+
+fn docs() -> Vec<Command> {
+    let mut command = cargo("doc --locked --package datasync --no-deps");
+    command.env("RUSTDOCFLAGS", "-D warnings");
+    vec![command]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tests_are_counted_in_both_runners_words() {
+        let libtest =
+            "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; in 0.1s\n";
+        let nextest = "     Summary [   1.204s] 31 tests run: 31 passed, 2 skipped\n";
+        assert_eq!(count_tests(&format!("{libtest}noise passed\n{nextest}")), 43);
+    }
+
+    #[test]
+    fn a_failing_command_is_named_and_its_words_kept() {
+        let log = target_folder().join(format!("xtask-own-test-{}.log", std::process::id()));
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo heard; exit 3"]);
+        let sentence = run_logged(command, &log, || {}).unwrap_err();
+        let heard = std::fs::read_to_string(&log).unwrap();
+        std::fs::remove_file(&log).unwrap();
+        assert!(sentence.contains("echo heard") && sentence.contains('3'), "{sentence}");
+        assert!(heard.contains("\nheard\n"), "{heard}");
+    }
+
+    #[test]
+    fn times_read_well() {
+        assert_eq!(time(Duration::from_millis(1250)), "1.2 s");
+        assert_eq!(time(Duration::from_secs(125)), "2 min 05 s");
+    }
+}
