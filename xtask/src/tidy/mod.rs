@@ -95,7 +95,7 @@ fn unreachable(paths: &[String], root: &Path) -> Vec<Finding> {
         };
         let named = parents.iter().any(|parent| {
             let text = std::fs::read_to_string(root.join(parent)).unwrap_or_default();
-            text.contains(&format!("mod {name};"))
+            text.contains(&format!("mod {name};")) || text.contains(&format!("path = \"{name}.rs\""))
         });
         if !named {
             let message = format!("no `mod {name};` names this file, so it is never compiled");

@@ -97,13 +97,22 @@ fn platform(source: &Source, findings: &mut Vec<Finding>) {
         let names_platform = source.code[open..end]
             .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
             .any(|word| word == "unix" || word == "windows" || word.starts_with("target_"));
-        let item = source.code[end..].trim_start_matches([']', ' ', '\n']);
+        let item = behind_attributes(&source.code[end..]);
         let item = item.strip_prefix("pub(crate) ").or(item.strip_prefix("pub ")).unwrap_or(item);
         if names_platform && !item.starts_with("mod ") && !item.starts_with("use ") {
             let message = "a target cfg stands only on a `mod` or `use` line: give the platform its own file";
             report(source, at, message.to_owned(), findings);
         }
     }
+}
+
+/// The item that starts here, past the end of one attribute and all of the attributes that follow.
+fn behind_attributes(code: &str) -> &str {
+    let mut rest = code.trim_start_matches([')', ']', ' ', '\n']);
+    while rest.starts_with("#[") {
+        rest = rest[closing(rest, 1)..].trim_start();
+    }
+    rest
 }
 
 fn arrows(source: &Source, findings: &mut Vec<Finding>) {
@@ -220,6 +229,7 @@ mod tests {
         caught("src/log/mod.rs", "#[allow(dead_code)]\nfn f() {}", "#[expect");
         caught("tests/cli.rs", "#[test]\nfn test_cli() {}", "name a test as the promise");
         caught("tests/cli.rs", "#[test]\n#[ignore]\nfn cli() {}", "does not run proves nothing");
+        fine("tests/cli.rs", "#[test]\n#[ignore = \"only as a child of another test\"]\nfn cli() {}");
         fine("src/log/mod.rs", "#[test]\nfn holds() { g().unwrap(); }");
         fine("tests/cli.rs", "fn helper() { g().unwrap(); }");
         fine("src/log/mod.rs", "fn f() { g().unwrap_or_default(); }");
@@ -253,6 +263,10 @@ mod tests {
         fine(
             "src/backend/mod.rs",
             "#[cfg(unix)]\npub mod file;\n#[cfg(target_family = \"wasm\")]\nuse x::y;",
+        );
+        fine(
+            "src/backend/file/mod.rs",
+            "#[cfg_attr(unix, path = \"u.rs\")]\n#[cfg_attr(windows, path = \"w.rs\")]\nmod p;",
         );
         fine("src/planted.rs", "#[cfg(feature = \"sim\")]\nfn f() {}");
     }

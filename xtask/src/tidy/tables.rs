@@ -82,7 +82,7 @@ pub const BANNED: &[(&str, &str)] = &[
     ("unimplemented!", "main has no unfinished code: return a typed error"),
     ("#[allow(", "write #[expect(lint, reason = \"..\")]: it goes when its cause goes"),
     ("#![allow(", "write #![expect(lint, reason = \"..\")]: it goes when its cause goes"),
-    ("#[ignore", "a test that does not run proves nothing"),
+    ("#[ignore]", "a test that does not run proves nothing: give the reason, or run it"),
     ("#[should_panic", "say which panic: catch it and look at its message"),
 ];
 
