@@ -152,7 +152,7 @@ impl Meta {
         if take.array::<4>() != MAGIC {
             return Err(Flaw::NotThere);
         }
-        let (version, _) = (take.u16(), take.u16());
+        let (version, zero) = (take.u16(), take.u16());
         if digest(&bytes[..DIGEST_AT]) != Take::new(&bytes[DIGEST_AT..]).u64() {
             return Err(Flaw::Digest);
         }
@@ -160,8 +160,9 @@ impl Meta {
             return Err(Flaw::Newer { version });
         }
         let (store, seq, epoch, len) = (StoreId(take.array()), take.u64(), Epoch(take.u64()), take.u32());
+        let zeros = u32::from(zero) | take.u32();
         let end = BODY_AT + usize::try_from(len).unwrap_or(usize::MAX - BODY_AT);
-        if version == 0 || end > DIGEST_AT {
+        if version == 0 || zeros != 0 || end > DIGEST_AT {
             return Err(Flaw::Malformed("META header"));
         }
         let (body, rest): (MetaBody, _) =
@@ -170,6 +171,10 @@ impl Meta {
             return Err(Flaw::Malformed("bytes after the META body"));
         }
         body.check()?;
+        // Postcard reads a number in more than one spelling; only the one we write is the format.
+        if postcard::to_allocvec(&body).is_ok_and(|written| written != bytes[BODY_AT..end]) {
+            return Err(Flaw::Malformed("META body in another spelling"));
+        }
         Ok(Self { store, seq, epoch, body })
     }
 }
@@ -192,7 +197,11 @@ impl MetaBody {
         let open = self.segments.iter().rev().skip(1).any(|segment| segment.cut.is_none());
         let ordered = self.segments.is_sorted_by(|one, next| one.id < next.id && one.after <= next.after);
         let free_sane = self.free.iter().all(|(start, count)| start.0.checked_add(*count).is_some());
-        if open || !ordered || !free_sane || self.segments.iter().any(|segment| segment.id >= self.next_segment) {
+        if open
+            || !ordered
+            || !free_sane
+            || self.segments.iter().any(|segment| segment.id >= self.next_segment)
+        {
             return Err(Flaw::Malformed("segments or free blocks of META"));
         }
         Ok(())
@@ -205,7 +214,8 @@ mod tests {
 
     fn sample() -> Meta {
         let cut = Cut { end_page: 9, lsn: Lsn(5), chain: 2 };
-        let record = |id, cut| SegmentRecord { id: SegmentId(id), epoch: Epoch(1), salt: 7, after: Lsn(id), cut };
+        let record =
+            |id, cut| SegmentRecord { id: SegmentId(id), epoch: Epoch(1), salt: 7, after: Lsn(id), cut };
         let body = MetaBody {
             checksum: 2,
             created_ms: 5,

@@ -41,7 +41,9 @@ impl fmt::Display for Flaw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotThere => f.write_str("nothing written here"),
-            Self::Newer { version } => write!(f, "format version {version}, this build reads up to {FORMAT_VERSION}"),
+            Self::Newer { version } => {
+                write!(f, "format version {version}, this build reads up to {FORMAT_VERSION}")
+            }
             Self::Digest => f.write_str("digest does not match"),
             Self::Malformed(why) => write!(f, "malformed: {why}"),
             Self::Foreign(what) => write!(f, "belongs elsewhere: {what}"),

@@ -7,7 +7,7 @@ use crate::block::{BLOCK_SIZE, BlockBytes, Epoch, Lsn, SegmentId, StoreId};
 
 /// First bytes of a segment header.
 pub const MAGIC: [u8; 4] = *b"DSS1";
-const USED: usize = 92;
+const USED: usize = 88;
 
 /// Where a segment ends for good: nothing behind it counts, everything before it must be there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -59,6 +59,9 @@ impl SegmentHeader {
         let (end_page, zero, lsn, chain) = (take.u32(), take.u32(), Lsn(take.u64()), take.u64());
         if has_previous > 1 || zero != 0 || page[USED..DIGEST_AT].iter().any(|byte| *byte != 0) {
             return Err(Flaw::Malformed("segment header"));
+        }
+        if has_previous == 0 && (previous, Cut { end_page, lsn, chain }) != Default::default() {
+            return Err(Flaw::Malformed("a cut of no segment"));
         }
         let previous = (has_previous == 1).then_some((previous, Cut { end_page, lsn, chain }));
         let identity = Identity { store, checksum, segment, salt, epoch };

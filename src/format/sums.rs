@@ -103,9 +103,12 @@ impl SumsPage {
         if StoreId(take.array()) != store {
             return Err(Flaw::Foreign("another store"));
         }
-        let (own_page, seq) = (take.u64(), take.u64());
+        let (own_page, seq, zeros) = (take.u64(), take.u64(), take.array::<16>());
         if own_page != page || own_slot != slot {
             return Err(Flaw::Foreign("another place"));
+        }
+        if zeros != [0; 16] {
+            return Err(Flaw::Malformed("header of a page of base.sum"));
         }
         let mut take = Take::new(&bytes[ENTRIES_AT..DIGEST_AT]);
         let entries = (0..BLOCKS_PER_PAGE).map(|_| decode_entry(&mut take)).collect::<Result<Vec<_>, _>>()?;
