@@ -12,10 +12,21 @@ use std::time::{Duration, Instant};
 /// Lines of a failed step's log that are shown.
 const TAIL_LINES: usize = 120;
 
+type Commands = Result<Vec<Command>, String>;
+
 struct Step {
     name: &'static str,
     about: &'static str,
-    commands: fn() -> Vec<Command>,
+    /// The commands; the error says what is missing on this machine, and the step is skipped.
+    commands: fn() -> Commands,
+}
+
+enum Outcome {
+    /// With this many tests.
+    Passed(usize),
+    /// With what is missing.
+    Skipped(String),
+    Failed(String),
 }
 
 /// The steps, cheapest first, so that a slip is told in seconds.
@@ -23,6 +34,7 @@ const STEPS: &[Step] = &[
     Step { name: "format", about: "rustfmt has nothing to change", commands: format },
     Step { name: "tidy", about: "arrows, sizes, owners, true documents", commands: tidy },
     Step { name: "licences", about: "every dependency is under an accepted licence", commands: licences },
+    Step { name: "decoder", about: "golden files read from docs/format.md alone", commands: decoder },
     Step { name: "xtask", about: "these commands' own tests", commands: xtask },
     Step { name: "clippy", about: "no warning in any combination of features", commands: clippy },
     Step { name: "tests", about: "unit and integration tests", commands: tests },
@@ -48,16 +60,17 @@ pub fn run(args: &[String]) -> Result<(), String> {
     std::fs::create_dir_all(&logs).map_err(|error| format!("cannot make {}: {error}", logs.display()))?;
 
     let begun = Instant::now();
-    let mut tests = 0;
+    let (mut tests, mut skipped) = (0, 0);
     for (index, step) in steps.iter().enumerate() {
         let title = format!("[{:>2}/{}] {:<10} {}", index + 1, steps.len(), step.name, step.about);
         let log = logs.join(format!("{}.log", step.name));
         match run_step(step, &title, &log) {
-            Ok(counted) => tests += counted,
-            Err(sentence) => {
+            Outcome::Passed(counted) => tests += counted,
+            Outcome::Skipped(_) => skipped += 1,
+            Outcome::Failed(sentence) => {
                 show_tail(&log);
                 println!("\n{} step(s) never ran, after {}", steps.len() - index - 1, time(begun.elapsed()));
-                println!("steps: {index} passed, 1 failed");
+                println!("steps: {} passed, 1 failed, {skipped} skipped", index - skipped);
                 return Err(format!(
                     "step `{}` failed: {sentence}. Its whole log: {}",
                     step.name,
@@ -66,33 +79,48 @@ pub fn run(args: &[String]) -> Result<(), String> {
             }
         }
     }
-    println!("\n{tests} tests in {} steps, {}", steps.len(), time(begun.elapsed()));
-    println!("steps: {} passed, 0 failed", steps.len());
+    println!("\n{tests} tests in {} steps, {}", steps.len() - skipped, time(begun.elapsed()));
+    println!("steps: {} passed, 0 failed, {skipped} skipped", steps.len() - skipped);
     Ok(())
 }
 
-/// Runs every command of one step and returns how many tests they reported.
-fn run_step(step: &Step, title: &str, log: &Path) -> Result<usize, String> {
+/// Runs every command of one step and says how it went.
+fn run_step(step: &Step, title: &str, log: &Path) -> Outcome {
     let begun = Instant::now();
     let live = std::io::stdout().is_terminal();
     print!("{title}");
     flush();
-    File::create(log).map_err(|error| format!("cannot write {}: {error}", log.display()))?;
-    let outcome = (step.commands)().into_iter().try_for_each(|command| {
-        run_logged(command, log, || {
+    let outcome = match (step.commands)() {
+        Err(missing) => Outcome::Skipped(missing),
+        Ok(commands) => run_commands(commands, log, || {
             if live {
                 print!("\r{title}  {}", time(begun.elapsed()));
                 flush();
             }
-        })
-    });
-    let word = if outcome.is_ok() { "ok" } else { "FAILED" };
-    println!("{}{title}  {word}  {}", if live { "\r" } else { "\n" }, time(begun.elapsed()));
-    outcome.map(|()| count_tests(&std::fs::read_to_string(log).unwrap_or_default()))
+        }),
+    };
+    let word = match &outcome {
+        Outcome::Passed(_) => format!("ok  {}", time(begun.elapsed())),
+        Outcome::Skipped(missing) => format!("skipped: {missing}"),
+        Outcome::Failed(_) => format!("FAILED  {}", time(begun.elapsed())),
+    };
+    println!("{}{title}  {word}", if live { "\r" } else { "\n" });
+    outcome
+}
+
+/// Runs `commands` one after the other into a new log.
+fn run_commands(commands: Vec<Command>, log: &Path, mut tick: impl FnMut()) -> Outcome {
+    if let Err(error) = File::create(log) {
+        return Outcome::Failed(format!("cannot write {}: {error}", log.display()));
+    }
+    match commands.into_iter().try_for_each(|command| run_logged(command, log, &mut tick)) {
+        Ok(()) => Outcome::Passed(count_tests(&std::fs::read_to_string(log).unwrap_or_default())),
+        Err(sentence) => Outcome::Failed(sentence),
+    }
 }
 
 /// Runs `command` to its end with everything it prints in `log`, calling `tick` now and then.
-fn run_logged(mut command: Command, log: &Path, mut tick: impl FnMut()) -> Result<(), String> {
+fn run_logged(mut command: Command, log: &Path, tick: &mut impl FnMut()) -> Result<(), String> {
     let line = describe(&command);
     let open = || File::options().append(true).create(true).open(log);
     let mut file = open().map_err(|error| format!("cannot write {}: {error}", log.display()))?;
@@ -182,48 +210,60 @@ fn has_cargo(name: &str) -> bool {
     asked.is_ok_and(|output| output.status.success())
 }
 
-fn format() -> Vec<Command> {
-    vec![cargo("fmt --all --check")]
+fn format() -> Commands {
+    Ok(vec![cargo("fmt --all --check -- --color never")])
 }
 
-fn tidy() -> Vec<Command> {
-    vec![ourselves("tidy")]
+fn tidy() -> Commands {
+    Ok(vec![ourselves("tidy")])
 }
 
-fn licences() -> Vec<Command> {
+fn licences() -> Commands {
     let mut commands = vec![ourselves("licences")];
     if has_cargo("deny") {
         commands.push(cargo("deny check bans licenses sources"));
     }
-    commands
+    Ok(commands)
 }
 
-fn xtask() -> Vec<Command> {
-    vec![cargo("test --locked --package xtask")]
+fn decoder() -> Commands {
+    let python = |words: &[&str]| {
+        let mut command = Command::new("python3");
+        command.args(words).current_dir(crate::root());
+        command
+    };
+    let ready = python(&["-c", "import xxhash"]).stdin(Stdio::null()).output();
+    if !ready.is_ok_and(|output| output.status.success()) {
+        return Err("needs python3 with the package xxhash".to_owned());
+    }
+    Ok(vec![python(&["tests/golden/decode.py", "--check"])])
 }
 
-fn clippy() -> Vec<Command> {
+fn xtask() -> Commands {
+    Ok(vec![cargo("test --locked --package xtask")])
+}
+
+fn clippy() -> Commands {
     let combinations = ["", "--no-default-features", "--features sim", "--features cli"];
     let package = combinations.iter().map(|features| {
         cargo(&format!("clippy --locked --package datasync --all-targets {features} -- -D warnings"))
     });
-    package.chain([cargo("clippy --locked --package xtask --all-targets -- -D warnings")]).collect()
+    Ok(package.chain([cargo("clippy --locked --package xtask --all-targets -- -D warnings")]).collect())
 }
 
-fn tests() -> Vec<Command> {
-    let runner =
-        if has_cargo("nextest") { "nextest run --no-tests pass" } else { "test --lib --bins --tests" };
-    vec![cargo(&format!("{runner} --locked --package datasync --features cli"))]
+fn tests() -> Commands {
+    let runner = if has_cargo("nextest") { "nextest run" } else { "test --lib --bins --tests" };
+    Ok(vec![cargo(&format!("{runner} --locked --package datasync --features cli"))])
 }
 
-fn doctests() -> Vec<Command> {
-    vec![cargo("test --locked --package datasync --doc")]
+fn doctests() -> Commands {
+    Ok(vec![cargo("test --locked --package datasync --doc")])
 }
 
-fn docs() -> Vec<Command> {
+fn docs() -> Commands {
     let mut command = cargo("doc --locked --package datasync --no-deps");
     command.env("RUSTDOCFLAGS", "-D warnings");
-    vec![command]
+    Ok(vec![command])
 }
 
 #[cfg(test)]
@@ -243,7 +283,7 @@ mod tests {
         let log = target_folder().join(format!("xtask-own-test-{}.log", std::process::id()));
         let mut command = Command::new("sh");
         command.args(["-c", "echo heard; exit 3"]);
-        let sentence = run_logged(command, &log, || {}).unwrap_err();
+        let sentence = run_logged(command, &log, &mut || {}).unwrap_err();
         let heard = std::fs::read_to_string(&log).unwrap();
         std::fs::remove_file(&log).unwrap();
         assert!(sentence.contains("echo heard") && sentence.contains('3'), "{sentence}");
