@@ -3,12 +3,13 @@
 //! The suite reads its bounds from the environment, so that a failing case can be replayed by copying one
 //! line; this command only translates options into those variables and runs the suite optimised.
 
-/// Option, variable, what it must look like.
+/// Option and variable. All want a number, but for the workload of `--replay`, which is passed on as it is.
 const BOUNDS: &[(&str, &str)] = &[
     ("--depth", "DATASYNC_CRASH_DEPTH"),
     ("--seeds", "DATASYNC_CRASH_SEEDS"),
     ("--seed", "DATASYNC_SEED"),
     ("--budget", "DATASYNC_CRASH_BUDGET_S"),
+    ("--replay", "DATASYNC_CRASH_REPLAY"),
 ];
 
 /// Runs the suite.
@@ -17,7 +18,8 @@ const BOUNDS: &[(&str, &str)] = &[
 /// A sentence when an option is not understood or the suite fails.
 pub fn run(args: &[String]) -> Result<(), String> {
     let mut command = crate::cargo();
-    command.args(["test", "--release", "--locked", "--features", "sim", "--test", "crash", "--"]);
+    command.args(["test", "--profile", "crash", "--locked", "--package", "datasync"]);
+    command.args(["--no-default-features", "--features", "sim", "--test", "crash", "--"]);
     command.args(filters(args));
     for (variable, value) in bounds(args)? {
         println!("{variable}={value}");
@@ -33,11 +35,10 @@ pub fn run(args: &[String]) -> Result<(), String> {
 
 /// What libtest is told besides.
 fn filters(args: &[String]) -> Vec<&'static str> {
-    let mut filters = vec!["--nocapture"];
-    if args.iter().any(|word| word == "--planted") {
-        filters.push("planted");
+    match args.iter().any(|word| word == "--planted") {
+        true => vec!["--nocapture", "planted::"],
+        false => vec!["--nocapture", "--skip", "planted::"],
     }
-    filters
 }
 
 /// The environment that the options ask for.
@@ -70,6 +71,14 @@ fn unreadable(option: &str, value: &str) -> String {
         "{option} {value} is not understood; write {option} 300{}",
         if option == "--budget" { ", 5m or 1h" } else { "" }
     )
+}
+
+/// The value as the suite wants to read it.
+fn translate(option: &str, value: &str) -> Option<String> {
+    match option {
+        "--replay" => Some(value.to_owned()),
+        _ => number(value, option == "--budget").map(|number| number.to_string()),
+    }
 }
 
 /// A whole number; a time may end in `s`, `m` or `h` and becomes seconds.

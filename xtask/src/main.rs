@@ -50,7 +50,7 @@ const COMMANDS: &[(&str, &[Command])] = &[
         "hurt it",
         &[Command {
             name: "crash",
-            usage: "[--depth K] [--double] [--seeds N] [--seed S] [--budget 5m] [--planted]",
+            usage: "[--depth K] [--double] [--seeds N] [--seed S] [--budget 5m] [--replay WORKLOAD] [--planted]",
             about: "cut the power of a simulated disk at every point; --planted proves that bugs are noticed",
             run: crash::run,
         }],
