@@ -209,7 +209,7 @@ mod tests {
     fn long_files_functions_and_lines_are_caught() {
         caught("src/log/mod.rs", &"\n".repeat(500), "502 lines");
         caught("src/log/mod.rs", &format!("fn long() {{{}}}", "\n".repeat(70)), "fn long has 71 lines");
-        caught("src/log/mod.rs", &format!("// {}", "x".repeat(108)), "111 characters");
+        caught("src/log/mod.rs", &format!("// {}", "x".repeat(118)), "121 characters");
         fine("src/log/mod.rs", &format!("fn long() {{{}}}", "\n".repeat(69)));
         fine("src/log/mod.rs", &format!("#[cfg(test)]\nmod tests {{ fn long() {{{}}} }}", "\n".repeat(70)));
     }

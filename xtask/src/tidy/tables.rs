@@ -4,8 +4,9 @@
 pub const FILE_LINES_MAX: usize = 500;
 /// Longest function outside tests, in lines.
 pub const FUNCTION_LINES_MAX: usize = 70;
-/// Longest line of a Rust file, in characters (rustfmt does not break comments and strings).
-pub const WIDTH_MAX: usize = 110;
+/// Longest line of a Rust file, in characters. rustfmt breaks code at 110; comments and sentences in strings,
+/// which it leaves alone, get a little more.
+pub const WIDTH_MAX: usize = 120;
 
 /// Longest documents, in lines: words are a cost. The first row whose prefix fits counts.
 pub const DOCUMENT_LINES_MAX: &[(&str, usize)] = &[
@@ -43,22 +44,22 @@ pub struct Owned {
 pub const OWNED: &[Owned] = &[
     Owned {
         word: "unsafe",
-        owners: &["src/vfs/ffi.rs"],
+        owners: &["src/vfs/ffi.rs", "extension/src/"],
         reason: "unsafe code stands in the SQLite shim and at the thinnest platform edges only",
     },
     Owned {
         word: "std::fs",
-        owners: &["src/backend/file", "src/bin/", "xtask/"],
+        owners: &["src/backend/file", "src/bin/", "examples/", "benches/", "xtask/"],
         reason: "files belong to the file backend",
     },
     Owned {
         word: "Instant::now",
-        owners: &["src/volume/", "src/bin/", "xtask/"],
+        owners: &["src/volume/", "src/bin/", "examples/", "benches/", "xtask/"],
         reason: "the clock is an argument; the volume reads it once",
     },
     Owned {
         word: "SystemTime::now",
-        owners: &["src/volume/", "src/bin/", "xtask/"],
+        owners: &["src/volume/", "src/bin/", "examples/", "benches/", "xtask/"],
         reason: "the clock is an argument; the volume reads it once",
     },
     Owned {
@@ -68,11 +69,19 @@ pub const OWNED: &[Owned] = &[
     },
     Owned {
         word: "thread::sleep",
-        owners: &["src/bin/", "xtask/"],
+        owners: &["src/bin/", "examples/", "benches/", "xtask/"],
         reason: "wait for a condition, not for time",
     },
-    Owned { word: "println!", owners: &["src/bin/", "xtask/"], reason: "a library is silent" },
-    Owned { word: "eprintln!", owners: &["src/bin/", "xtask/"], reason: "a library is silent" },
+    Owned {
+        word: "println!",
+        owners: &["src/bin/", "examples/", "benches/", "xtask/"],
+        reason: "a library is silent",
+    },
+    Owned {
+        word: "eprintln!",
+        owners: &["src/bin/", "examples/", "benches/", "xtask/"],
+        reason: "a library is silent",
+    },
 ];
 
 /// Words that stand nowhere in the program. Each with what to do instead.
