@@ -6,9 +6,10 @@
 
 use std::fmt;
 
-use datasync::backend::sim::SimDisk;
-use datasync::block::{BLOCK_SIZE, BlockNo, CommitId, Durability, Epoch, Lsn, Tag};
+use datasync::backend::sim::{SimDisk, bytes_of};
+use datasync::block::{BLOCK_SIZE, BlockNo, CommitId, Durability, Epoch, Lsn, Tag, blocks_for};
 use datasync::error::{Error, ErrorKind};
+use datasync::log::plan::Area;
 use datasync::volume::{Snapshot, Volume};
 
 use crate::invariants::{
@@ -252,6 +253,7 @@ impl Run {
         }
         if self.volume.take().is_some() {
             self.history.acknowledge_all(self.disk.ops());
+            plain_database(&self.disk, &self.history.newest().state)?;
         }
         self.reopened()
     }
@@ -318,6 +320,21 @@ fn commit(volume: &Volume, changes: &[Change], durability: Durability, seq: u64)
     }
     writer.set_tag(Tag { client: CLIENT, seq, ordinal: 1 });
     Ok(writer.commit(durability)?.commit)
+}
+
+/// After a clean close base.db is the database itself, for any program that reads files.
+fn plain_database(disk: &SimDisk, state: &State) -> Checked<()> {
+    let medium = disk.state();
+    ensure(medium.len(Area::Base) == Some(state.size), "plain database", || {
+        format!("base.db has length {:?}, the database {}", medium.len(Area::Base), state.size)
+    })?;
+    for block in 0..blocks_for(state.size) {
+        let wanted = state.blocks.get(&block).map_or([0; BLOCK_SIZE], |stamp| fill(block, *stamp));
+        ensure(*bytes_of(&medium.visible(Area::Base, block)) == wanted, "plain database", || {
+            format!("block {block} of base.db is not what the store shows after a clean close")
+        })?;
+    }
+    Ok(())
 }
 
 /// Wraps what a run could not go on from.
