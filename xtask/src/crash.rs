@@ -54,12 +54,8 @@ fn bounds(args: &[String]) -> Result<Vec<(&'static str, String)>, String> {
                     .iter()
                     .find(|(known, _)| *known == option)
                     .ok_or_else(|| format!("crash has no option `{option}`; --help lists them"))?;
-                let value = words.next().ok_or_else(|| format!("{option} wants a number after it"))?;
-                let seconds = option == "--budget";
-                found.push((
-                    *variable,
-                    number(value, seconds).ok_or_else(|| unreadable(option, value))?.to_string(),
-                ));
+                let value = words.next().ok_or_else(|| format!("{option} wants a value after it"))?;
+                found.push((*variable, translate(option, value).ok_or_else(|| unreadable(option, value))?));
             }
         }
     }
@@ -67,10 +63,8 @@ fn bounds(args: &[String]) -> Result<Vec<(&'static str, String)>, String> {
 }
 
 fn unreadable(option: &str, value: &str) -> String {
-    format!(
-        "{option} {value} is not understood; write {option} 300{}",
-        if option == "--budget" { ", 5m or 1h" } else { "" }
-    )
+    let ways = if option == "--budget" { "300, 5m or 1h" } else { "300" };
+    format!("{option} {value} is not understood; write {option} {ways}")
 }
 
 /// The value as the suite wants to read it.
@@ -96,12 +90,13 @@ mod tests {
     #[test]
     fn options_become_the_variables_of_the_suite() {
         let words: Vec<String> =
-            "--depth 4 --double --budget 5m --seed 7".split(' ').map(str::to_owned).collect();
+            "--depth 4 --double --budget 5m --seed 7 --replay p0,c".split(' ').map(str::to_owned).collect();
         let wanted = [
             ("DATASYNC_CRASH_DEPTH", "4".to_owned()),
             ("DATASYNC_CRASH_DOUBLE", "1".to_owned()),
             ("DATASYNC_CRASH_BUDGET_S", "300".to_owned()),
             ("DATASYNC_SEED", "7".to_owned()),
+            ("DATASYNC_CRASH_REPLAY", "p0,c".to_owned()),
         ];
         assert_eq!(bounds(&words), Ok(wanted.to_vec()));
     }

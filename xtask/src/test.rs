@@ -38,6 +38,8 @@ const STEPS: &[Step] = &[
     Step { name: "xtask", about: "these commands' own tests", commands: xtask },
     Step { name: "clippy", about: "no warning in any combination of features", commands: clippy },
     Step { name: "tests", about: "unit and integration tests", commands: tests },
+    Step { name: "crash", about: "every crash of every small workload keeps every promise", commands: crash },
+    Step { name: "planted", about: "every planted bug is noticed", commands: planted },
     Step { name: "doctests", about: "the examples in the documentation run", commands: doctests },
     Step { name: "docs", about: "the documentation builds without a warning", commands: docs },
 ];
@@ -254,6 +256,14 @@ fn clippy() -> Commands {
 fn tests() -> Commands {
     let runner = if has_cargo("nextest") { "nextest run" } else { "test --lib --bins --tests" };
     Ok(vec![cargo(&format!("{runner} --locked --package datasync --features cli"))])
+}
+
+fn crash() -> Commands {
+    Ok(vec![ourselves("crash")])
+}
+
+fn planted() -> Commands {
+    Ok(vec![ourselves("crash --planted")])
 }
 
 fn doctests() -> Commands {
