@@ -4,6 +4,10 @@
 //! groups, commits or recovery. The one rule it keeps: [`Op::Barrier`] returns success only when the
 //! medium has said that everything written to that area before is durable.
 
+#[cfg(not(target_family = "wasm"))]
+pub mod file;
+pub mod memory;
+mod rules;
 #[cfg(feature = "sim")]
 pub mod sim;
 

@@ -1,0 +1,95 @@
+//! What the suites run on: a kind of medium whose bytes outlive the backend that was opened on it.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use datasync::backend::file::{FileStore, OpenMode};
+use datasync::backend::memory::Memory;
+use datasync::backend::{Backend, Source};
+use datasync::block::SegmentId;
+use datasync::log::plan::{Area, Op};
+use tempfile::TempDir;
+
+/// Somewhere a store can be, be closed, damaged by hand, and opened again.
+pub trait Medium {
+    type Opened: Backend + 'static;
+
+    fn new() -> Self;
+
+    /// Opens the bytes there are, or begins with none.
+    fn open(&self) -> Self::Opened;
+
+    /// The bytes of an area, `None` where there is none.
+    fn bytes(&self, area: Area) -> Option<Vec<u8>>;
+}
+
+pub struct InMemory(pub Memory);
+
+impl Medium for InMemory {
+    type Opened = Memory;
+
+    fn new() -> Self {
+        Self(Memory::new())
+    }
+
+    fn open(&self) -> Memory {
+        self.0.clone()
+    }
+
+    fn bytes(&self, area: Area) -> Option<Vec<u8>> {
+        read_all(&self.0, area)
+    }
+}
+
+pub struct InFiles {
+    pub dir: TempDir,
+}
+
+impl InFiles {
+    pub fn path(&self) -> PathBuf {
+        self.dir.path().join("app.datasync")
+    }
+
+    pub fn file(&self, area: Area) -> PathBuf {
+        self.path().join(area.to_string())
+    }
+}
+
+impl Medium for InFiles {
+    type Opened = FileStore;
+
+    fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap() }
+    }
+
+    fn open(&self) -> FileStore {
+        FileStore::open(self.path(), OpenMode::Create).unwrap()
+    }
+
+    fn bytes(&self, area: Area) -> Option<Vec<u8>> {
+        fs::read(self.file(area)).ok()
+    }
+}
+
+pub const BLOCK: usize = 4096;
+
+pub fn segment(n: u64) -> Area {
+    Area::Segment(SegmentId(n))
+}
+
+pub fn write(area: Area, offset: u64, bytes: &[u8]) -> Op {
+    Op::Write { area, offset, bytes: Arc::from(bytes) }
+}
+
+pub fn blocks(fill: u8, n: usize) -> Vec<u8> {
+    vec![fill; n * BLOCK]
+}
+
+/// Everything in an area, read with one call.
+pub fn read_all(store: &impl Source, area: Area) -> Option<Vec<u8>> {
+    let len = store.len(area).unwrap()?;
+    let mut bytes = vec![0xEE; usize::try_from(len).unwrap()];
+    assert_eq!(store.read(area, 0, &mut bytes).unwrap(), bytes.len());
+    Some(bytes)
+}
