@@ -110,7 +110,9 @@ mod tests {
     fn the_same_bytes_under_another_name_have_another_sum() {
         let payload = [7; BLOCK_SIZE];
         for algorithm in [Checksum::Crc32, Checksum::Xxh3] {
-            let sum = |store, block, version| algorithm.sum(StoreId([store; 16]), BlockNo(block), Lsn(version), &payload);
+            let sum = |store, block, version| {
+                algorithm.sum(StoreId([store; 16]), BlockNo(block), Lsn(version), &payload)
+            };
             let all = [sum(1, 2, 3), sum(2, 2, 3), sum(1, 3, 3), sum(1, 2, 4)];
             for (at, one) in all.iter().enumerate() {
                 assert!(!all[at + 1..].contains(one), "{algorithm:?}");

@@ -156,7 +156,9 @@ impl Group {
         let (flags, code) = (take.u8(), take.u8());
         let role = match flags {
             WATERMARK => Role::Watermark,
-            _ if flags & !(FIRST | LAST) == 0 => Role::Batch { first: flags & FIRST != 0, last: flags & LAST != 0 },
+            _ if flags & !(FIRST | LAST) == 0 => {
+                Role::Batch { first: flags & FIRST != 0, last: flags & LAST != 0 }
+            }
             _ => return Err(Flaw::Malformed("unknown flags")),
         };
         let checksum = Checksum::from_code(code).ok_or(Flaw::Malformed("unknown checksum algorithm"))?;
@@ -176,12 +178,14 @@ impl Group {
         }
         let mut take = Take::new(&page[DESCRIPTORS_AT..]);
         let mut delta = 0;
-        let changes = (0..count).map(|_| decode_change(&mut take, lsn, &mut delta)).collect::<Result<Vec<_>, _>>()?;
+        let changes =
+            (0..count).map(|_| decode_change(&mut take, lsn, &mut delta)).collect::<Result<Vec<_>, _>>()?;
         if delta != payload {
             return Err(Flaw::Malformed("payload pages do not match the changes"));
         }
         let identity = Identity { store, checksum, segment, salt, epoch };
-        let group = Self { identity, role, lsn, page: own_page, durable, size, chain, batch, tag, wall_ms, changes };
+        let group =
+            Self { identity, role, lsn, page: own_page, durable, size, chain, batch, tag, wall_ms, changes };
         Ok((group, digest))
     }
 }

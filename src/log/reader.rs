@@ -99,7 +99,13 @@ pub fn first_bad_payload(source: &dyn Source, group: &Group) -> Result<Option<Bl
 
 /// Whether these bytes are what commit `version` wrote to `block`.
 #[must_use]
-pub fn payload_matches(identity: &Identity, block: BlockNo, version: Lsn, sum: u64, bytes: &BlockBytes) -> bool {
+pub fn payload_matches(
+    identity: &Identity,
+    block: BlockNo,
+    version: Lsn,
+    sum: u64,
+    bytes: &BlockBytes,
+) -> bool {
     identity.checksum.sum(identity.store, block, version, bytes) == sum
 }
 
@@ -113,7 +119,8 @@ fn decode_at(bytes: &BlockBytes, expected: &Identity, page: u32) -> std::result:
 }
 
 fn same_identity(found: &Identity, expected: &Identity) -> std::result::Result<(), Flaw> {
-    let life = found.segment == expected.segment && found.salt == expected.salt && found.epoch == expected.epoch;
+    let life =
+        found.segment == expected.segment && found.salt == expected.salt && found.epoch == expected.epoch;
     match () {
         () if found.store != expected.store => Err(Flaw::Foreign("another store")),
         () if !life && !planted(Bug::SkipIdentityCheck) => Err(Flaw::Foreign("another segment or life")),

@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use crate::block::{BLOCK_SIZE, BlockNo, StoreId};
 use crate::error::{ErrorKind, Result, fail};
+use crate::format::Flaw;
 use crate::format::checksum::Checksum;
 use crate::format::sums::{BLOCKS_PER_PAGE, BaseEntry, SumsPage};
-use crate::format::Flaw;
 use crate::log::plan::Area;
 use crate::log::reader::read_page;
 use crate::log::source::Source;
@@ -101,7 +101,12 @@ impl BaseSums {
     }
 }
 
-fn load(source: &dyn Source, (store, checksum): (StoreId, Checksum), page: u64, base_blocks: u64) -> Result<SumsPage> {
+fn load(
+    source: &dyn Source,
+    (store, checksum): (StoreId, Checksum),
+    page: u64,
+    base_blocks: u64,
+) -> Result<SumsPage> {
     if page * BLOCKS_PER_PAGE >= base_blocks {
         return Ok(SumsPage::empty(store, checksum, page));
     }
@@ -118,7 +123,11 @@ fn load(source: &dyn Source, (store, checksum): (StoreId, Checksum), page: u64, 
     if winner.checksum != checksum {
         return fail(
             ErrorKind::AlgoMismatch,
-            format!("base.sum: page {page} is summed with {}, the store with {}", winner.checksum.name(), checksum.name()),
+            format!(
+                "base.sum: page {page} is summed with {}, the store with {}",
+                winner.checksum.name(),
+                checksum.name()
+            ),
         );
     }
     Ok(winner.clone())

@@ -113,7 +113,13 @@ impl Batch {
     }
 
     /// The changes not yet in the log, at most `max`, in the order they apply: ranges, then blocks.
-    pub(crate) fn changes(&self, checksum: Checksum, store: crate::block::StoreId, lsn: Lsn, max: usize) -> Vec<StagedChange<'_>> {
+    pub(crate) fn changes(
+        &self,
+        checksum: Checksum,
+        store: crate::block::StoreId,
+        lsn: Lsn,
+        max: usize,
+    ) -> Vec<StagedChange<'_>> {
         let ranges = self.ranges.iter().map(|(from, to)| (Change::TrimRange { from: *from, to: *to }, None));
         let blocks = self.staged.iter().map(|(block, bytes)| match bytes {
             Some(bytes) => {

@@ -53,7 +53,10 @@ impl Store {
                 Op::Barrier(Area::Segment(segment)),
                 Op::BarrierDirectory,
             ];
-            return Ok(Some(Plan { ops, effect: Effect::Reserved { segment, pages: 1 + self.limits.reserve_pages } }));
+            return Ok(Some(Plan {
+                ops,
+                effect: Effect::Reserved { segment, pages: 1 + self.limits.reserve_pages },
+            }));
         }
         let Some(active) = self.active else { return self.rotate().map(Some) };
         let end = active.tail.page.checked_add(pages + 1).expect("segments stay far below 2^32 pages");
@@ -61,7 +64,10 @@ impl Store {
         let most = self.limits.segment_pages << (self.segments.len() / 16).min(8);
         if end > most && active.tail.page > 1 {
             if self.segments.len() >= SEGMENTS_MAX {
-                let message = format!("{}: the log has as many segments as META can list; end the transaction", self.name);
+                let message = format!(
+                    "{}: the log has as many segments as META can list; end the transaction",
+                    self.name
+                );
                 return fail(ErrorKind::Full, message);
             }
             return self.rotate().map(Some);
@@ -102,7 +108,13 @@ impl Store {
         if !planted(Bug::SkipNewSegmentBarrier) {
             ops.push(Op::Barrier(Area::Segment(id)));
         }
-        let record = SegmentRecord { id, epoch: identity.epoch, salt: identity.salt, after: self.last_begun, cut: None };
+        let record = SegmentRecord {
+            id,
+            epoch: identity.epoch,
+            salt: identity.salt,
+            after: self.last_begun,
+            cut: None,
+        };
         self.segments.push(Segment { record, pages: 1, fold_end: None });
         self.meta.body.next_segment = id.next();
         self.spare_ready = false;
@@ -293,7 +305,9 @@ impl Store {
 
     fn reserved(&mut self, segment: SegmentId, pages: u32) {
         match &mut self.active {
-            Some(active) if active.tail.identity.segment == segment => active.reserved = active.reserved.max(pages),
+            Some(active) if active.tail.identity.segment == segment => {
+                active.reserved = active.reserved.max(pages)
+            }
             _ => self.spare_ready |= segment == self.meta.body.next_segment,
         }
     }
@@ -386,7 +400,8 @@ impl Store {
     /// `Full` when all block numbers are used up.
     pub fn allocate(&mut self, batch: &mut Batch) -> Result<BlockNo> {
         let end = BlockNo(blocks_for(batch.size));
-        let usable = |block: BlockNo| block < end && !batch.allocated.contains(&block) && !batch.writes(block);
+        let usable =
+            |block: BlockNo| block < end && !batch.allocated.contains(&block) && !batch.writes(block);
         let block = self.free.find(usable).unwrap_or_else(|| {
             let beyond = batch.allocated.last().map_or(end, |last| last.next());
             beyond.max(end)
@@ -400,12 +415,7 @@ impl Store {
 }
 
 /// Whether anybody can still ask for `older` once `newer` is there: a pin, or a fold that ends in between.
-fn needed(
-    pins: &BTreeMap<Lsn, usize>,
-    segments: &[Segment],
-    older: &Entry,
-    newer: &Entry,
-) -> bool {
+fn needed(pins: &BTreeMap<Lsn, usize>, segments: &[Segment], older: &Entry, newer: &Entry) -> bool {
     let between = older.version..newer.version;
     let pinned = pins.range(between.clone()).next().is_some() && !planted(Bug::ForgetPinnedVersions);
     let folded = segments.iter().filter_map(|segment| segment.fold_end).any(|end| between.contains(&end));

@@ -7,6 +7,8 @@
 //! 4. `Publish`: META without the segments. The older or the newer META, both describe a complete store.
 //! 5. `Shrink`, `Remove`: files that META does not list; the next open removes them.
 //!
+//! A trimmed block becomes zeros in `base.db`, so that after a clean close it is the plain database.
+//!
 //! A payload that does not verify is copied with its *original* sum, so that it stays detectable, and
 //! reported; rot must not stop writes.
 
@@ -172,14 +174,18 @@ impl Store {
     fn new_fold(&mut self) -> Option<Fold> {
         let (count, target) = self.foldable_prefix()?;
         let items = self.index.foldable(target);
-        let ranges = if planted(Bug::FoldForgetsRanges) { Vec::new() } else { self.index.foldable_ranges(target) };
+        let ranges =
+            if planted(Bug::FoldForgetsRanges) { Vec::new() } else { self.index.foldable_ranges(target) };
         let size = self.size_at(target);
         let blocks_before = self.meta.body.base_blocks;
-        let highest = items.iter().rev().find(|(_, entry)| entry.place.is_some()).map_or(0, |(block, _)| block.0 + 1);
+        let highest =
+            items.iter().rev().find(|(_, entry)| entry.place.is_some()).map_or(0, |(block, _)| block.0 + 1);
         let blocks_after = blocks_before.min(blocks_for(size)).max(highest);
         let pages_for = |blocks: u64| blocks.div_ceil(BLOCKS_PER_PAGE);
         let mut pages: BTreeSet<u64> = (pages_for(blocks_before)..pages_for(blocks_after)).collect();
-        pages.extend(items.keys().filter(|block| block.0 < blocks_after).map(|block| block.0 / BLOCKS_PER_PAGE));
+        pages.extend(
+            items.keys().filter(|block| block.0 < blocks_after).map(|block| block.0 / BLOCKS_PER_PAGE),
+        );
         for (from, to, ..) in &ranges {
             pages.extend(from.0 / BLOCKS_PER_PAGE..pages_for(to.0.min(blocks_after)));
         }
@@ -249,7 +255,7 @@ impl Store {
         while copied < STEP_BLOCKS && ops.len() < STEP_BLOCKS && fold.done < fold.pages.len() {
             let (mut page, from) = match fold.building.take() {
                 Some(building) => building,
-                None => self.start_page(source, fold, fold.pages[fold.done])?,
+                None => self.start_page(source, fold, fold.pages[fold.done], &mut ops)?,
             };
             let end = BlockNo(((page.page + 1) * BLOCKS_PER_PAGE).min(fold.blocks_after));
             let mut next = from;
@@ -272,8 +278,14 @@ impl Store {
         Ok(ops)
     }
 
-    /// The page as it is, with the blocks of trimmed ranges marked.
-    fn start_page(&mut self, source: &dyn Source, fold: &Fold, number: u64) -> Result<(SumsPage, BlockNo)> {
+    /// The page as it is, with the blocks of trimmed ranges marked and zeros in their place.
+    fn start_page(
+        &mut self,
+        source: &dyn Source,
+        fold: &Fold,
+        number: u64,
+        ops: &mut Vec<Op>,
+    ) -> Result<(SumsPage, BlockNo)> {
         let (store, checksum) = (self.meta.store, self.checksum());
         let first = number * BLOCKS_PER_PAGE;
         let mut page = if first >= fold.blocks_before {
@@ -291,6 +303,7 @@ impl Store {
                 let inside = (from.0..to.0).contains(&block) && block < fold.blocks_after;
                 if inside && matches!(entry, BaseEntry::Present { .. }) {
                     *entry = BaseEntry::Trimmed { version: *version, modified_ms: *modified_ms };
+                    push_base(ops, BlockNo(block), &[0; BLOCK_SIZE]);
                 }
             }
         }
@@ -302,7 +315,13 @@ impl Store {
         let mut page = SumsPage::empty(self.meta.store, self.checksum(), number);
         page.entries.fill(BaseEntry::Present { version: Lsn(0), sum: u64::MAX, modified_ms: 0 });
         let what = format!("base.sum: both copies of page {number}");
-        self.note_damage(Damage { what, segment: None, offset: SumsPage::offset(number, 0), block: None, version: None });
+        self.note_damage(Damage {
+            what,
+            segment: None,
+            offset: SumsPage::offset(number, 0),
+            block: None,
+            version: None,
+        });
         page
     }
 
@@ -319,6 +338,7 @@ impl Store {
         let Some(place) = place else {
             if !planted(Bug::FoldForgetsTrim) {
                 page.entries[at] = BaseEntry::Trimmed { version, modified_ms };
+                push_base(ops, block, &[0; BLOCK_SIZE]);
             }
             return Ok(());
         };
@@ -353,7 +373,10 @@ impl Store {
                 Ok(first) if first.seq == fold.seq => ops.push(sums_op(first, 1)),
                 _ => {
                     self.level_first = true;
-                    return fail(ErrorKind::Corrupt, format!("base.sum: page {page} does not read back as it was just written"));
+                    return fail(
+                        ErrorKind::Corrupt,
+                        format!("base.sum: page {page} does not read back as it was just written"),
+                    );
                 }
             }
         }

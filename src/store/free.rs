@@ -44,7 +44,9 @@ impl FreeList {
             (from, to) = (at.0, to.max(at.0 + len));
             self.ranges.remove(&at);
         }
-        while let Some((at, len)) = self.ranges.range(BlockNo(from)..=BlockNo(to)).next().map(|(at, len)| (*at, *len)) {
+        while let Some((at, len)) =
+            self.ranges.range(BlockNo(from)..=BlockNo(to)).next().map(|(at, len)| (*at, *len))
+        {
             to = to.max(at.0 + len);
             self.ranges.remove(&at);
         }
@@ -57,7 +59,9 @@ impl FreeList {
 
     /// Takes one block out, wherever it is.
     pub fn remove(&mut self, block: BlockNo) {
-        let Some((at, len)) = self.ranges.range(..=block).next_back().map(|(at, len)| (*at, *len)) else { return };
+        let Some((at, len)) = self.ranges.range(..=block).next_back().map(|(at, len)| (*at, *len)) else {
+            return;
+        };
         if block.0 >= at.0 + len {
             return;
         }

@@ -71,7 +71,12 @@ impl Index {
     pub fn push(&mut self, block: BlockNo, entry: Entry, still_needed: impl Fn(&Entry, &Entry) -> bool) {
         let versions = self.blocks.entry(block).or_default();
         if let Some(newest) = versions.last_mut() {
-            assert!(newest.version <= entry.version, "block {block}: {} after {}", entry.version, newest.version);
+            assert!(
+                newest.version <= entry.version,
+                "block {block}: {} after {}",
+                entry.version,
+                newest.version
+            );
             if newest.version == entry.version || !still_needed(newest, &entry) {
                 *newest = entry;
                 return;
@@ -97,7 +102,8 @@ impl Index {
         if let Some((_, (end, ..))) = self.trimmed.range(..=from).next_back() {
             gap = gap.max(*end);
         }
-        let later: Vec<(BlockNo, BlockNo)> = self.trimmed.range(gap..to).map(|(start, (end, ..))| (*start, *end)).collect();
+        let later: Vec<(BlockNo, BlockNo)> =
+            self.trimmed.range(gap..to).map(|(start, (end, ..))| (*start, *end)).collect();
         for (start, end) in later.into_iter().chain([(to, to)]) {
             if gap < start {
                 self.trimmed.insert(gap, (start, lsn, modified_ms));
@@ -110,7 +116,8 @@ impl Index {
     /// to `target` has to write.
     #[must_use]
     pub fn foldable(&self, target: Lsn) -> BTreeMap<BlockNo, Entry> {
-        let newest = |versions: &Vec<Entry>| versions.iter().rev().find(|entry| entry.version <= target).copied();
+        let newest =
+            |versions: &Vec<Entry>| versions.iter().rev().find(|entry| entry.version <= target).copied();
         self.blocks.iter().filter_map(|(block, versions)| Some((*block, newest(versions)?))).collect()
     }
 

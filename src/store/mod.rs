@@ -199,7 +199,8 @@ impl Store {
     /// Logical size in bytes as of commit `at`.
     #[must_use]
     pub fn size_at(&self, at: Lsn) -> u64 {
-        let (_, size) = self.sizes.range(..=at).next_back().expect("there is always a size at or below `folded`");
+        let (_, size) =
+            self.sizes.range(..=at).next_back().expect("there is always a size at or below `folded`");
         *size
     }
 
@@ -233,7 +234,8 @@ impl Store {
     /// Whether commits should wait for a fold.
     #[must_use]
     pub fn over_cap(&self) -> bool {
-        self.log_pages() > self.limits.log_cap_pages || self.segments.len() > crate::format::meta::SEGMENTS_MAX / 2
+        self.log_pages() > self.limits.log_cap_pages
+            || self.segments.len() > crate::format::meta::SEGMENTS_MAX / 2
     }
 
     /// Whether the log has twice the size it should have.
@@ -251,7 +253,9 @@ impl Store {
     /// Where every version in the log is.
     #[must_use]
     pub fn log_entries(&self) -> Vec<Address> {
-        let address = |(block, entry): (BlockNo, index::Entry)| Some(read::log_address(block, entry.version, entry.place?));
+        let address = |(block, entry): (BlockNo, index::Entry)| {
+            Some(read::log_address(block, entry.version, entry.place?))
+        };
         self.index.entries().filter_map(address).collect()
     }
 

@@ -132,7 +132,9 @@ pub(crate) fn log_address(block: BlockNo, version: Lsn, place: Place) -> Address
 /// # Errors
 /// `Corrupt`, naming the place.
 pub fn verify(checksum: Checksum, store: StoreId, address: &Address, bytes: &BlockBytes) -> Result<()> {
-    if planted(Bug::SkipReadCheck) || checksum.sum(store, address.block, address.version, bytes) == address.sum {
+    if planted(Bug::SkipReadCheck)
+        || checksum.sum(store, address.block, address.version, bytes) == address.sum
+    {
         return Ok(());
     }
     Err(mismatch(address))
@@ -143,6 +145,8 @@ pub(crate) fn mismatch(address: &Address) -> Error {
     let Address { block, version, area, offset, .. } = address;
     Error::new(
         ErrorKind::Corrupt,
-        format!("{area}: block {block} (commit {version}) at byte {offset} is not what was written; `datasync verify` lists all damage, `datasync salvage` saves the rest"),
+        format!(
+            "{area}: block {block} (commit {version}) at byte {offset} is not what was written; `datasync verify` lists all damage, `datasync salvage` saves the rest"
+        ),
     )
 }

@@ -72,7 +72,17 @@ impl Recovery {
             given_up_commits: 0,
             damage: Vec::new(),
         };
-        Self { setup, step: Step::Look, meta: None, scan: None, keep: 0, proven: 0, raised: false, store: None, report }
+        Self {
+            setup,
+            step: Step::Look,
+            meta: None,
+            scan: None,
+            keep: 0,
+            proven: 0,
+            raised: false,
+            store: None,
+            report,
+        }
     }
 
     /// The next plan; `None` when the store is ready. Call again after each plan.
@@ -119,7 +129,10 @@ impl Recovery {
         }
         self.report.given_up_commits = (scan.batches.len() - self.keep) as u64;
         if self.keep == self.proven && spare == 0 && scan.batches.len() > self.proven {
-            return fail(ErrorKind::Full, format!("{}: no space to recover in; free some and open it again", self.setup.name));
+            return fail(
+                ErrorKind::Full,
+                format!("{}: no space to recover in; free some and open it again", self.setup.name),
+            );
         }
         self.step = if self.keep > self.proven { Step::Relog } else { Step::Publish };
         Ok(())
@@ -158,7 +171,11 @@ impl Recovery {
             gone.push("base.db or base.sum".into());
         }
         if !gone.is_empty() && !self.setup.read_only {
-            let message = format!("{}: {} is missing; put it back, or save the rest with `datasync salvage`", self.setup.name, gone.join(", "));
+            let message = format!(
+                "{}: {} is missing; put it back, or save the rest with `datasync salvage`",
+                self.setup.name,
+                gone.join(", ")
+            );
             return fail(ErrorKind::Corrupt, message);
         }
         self.report.kind = if meta.body.clean { OpenKind::Clean } else { OpenKind::Unclean };
@@ -171,7 +188,9 @@ impl Recovery {
         let Setup { name, create, read_only, .. } = &self.setup;
         let filled = |area: Area| -> Result<bool> { Ok(source.len(area)?.unwrap_or(0) > 0) };
         if !source.segments()?.is_empty() || filled(Area::Base)? || filled(Area::Sums)? {
-            let message = format!("{name}: META is damaged (no valid copy of four), but there is data beside it; `datasync salvage` may still read base.db");
+            let message = format!(
+                "{name}: META is damaged (no valid copy of four), but there is data beside it; `datasync salvage` may still read base.db"
+            );
             return fail(ErrorKind::Corrupt, message);
         }
         if !create || *read_only {
@@ -196,7 +215,12 @@ impl Recovery {
         // ORDER: META, its barrier, its directory entry, then the rest; else a crash leaves data without META.
         let mut ops = vec![Op::Create(Area::Meta)];
         ops.extend(publish::publish_ops(&meta));
-        ops.extend([Op::BarrierDirectory, Op::Create(Area::Base), Op::Create(Area::Sums), Op::BarrierDirectory]);
+        ops.extend([
+            Op::BarrierDirectory,
+            Op::Create(Area::Base),
+            Op::Create(Area::Sums),
+            Op::BarrierDirectory,
+        ]);
         self.store = Some(empty_store(&self.setup, meta));
         self.report.kind = OpenKind::Created;
         self.step = Step::Done;
@@ -274,7 +298,11 @@ impl Recovery {
             return Ok(None);
         }
         let pages = u32::try_from(wanted).expect("a segment's tail");
-        Ok(Some(vec![Op::Create(Area::Segment(segment)), Op::Reserve { segment, pages }, Op::BarrierDirectory]))
+        Ok(Some(vec![
+            Op::Create(Area::Segment(segment)),
+            Op::Reserve { segment, pages },
+            Op::BarrierDirectory,
+        ]))
     }
 
     /// Writes the unproven commits into a new segment and publishes it together with the cut before them.
@@ -323,13 +351,18 @@ impl Recovery {
         store
     }
 
-    /// Removes segments that META does not list: the leftovers of a rotation or fold that did not finish.
+    /// Removes what META does not list: the leftovers of a rotation or fold that did not finish.
     fn orphans(&mut self, source: &dyn Source) -> Result<Option<Vec<Op>>> {
         let store = self.store.as_mut().expect("set by the step before");
         let listed: Vec<SegmentId> = store.segments.iter().map(|segment| segment.record.id).collect();
         let spare = store.meta.body.next_segment;
         let orphan = |id: &SegmentId| *id != spare && !listed.contains(id);
-        let ops: Vec<Op> = source.segments()?.into_iter().filter(orphan).map(Op::Remove).collect();
+        let mut ops: Vec<Op> = source.segments()?.into_iter().filter(orphan).map(Op::Remove).collect();
+        let base_bytes = store.meta.body.base_blocks * BLOCK_SIZE as u64;
+        if self.report.kind == OpenKind::Unclean && source.len(Area::Base)?.unwrap_or(0) > base_bytes {
+            // A fold that shrank the base was cut off before it cut the file; what is behind must not come back.
+            ops.push(Op::Resize { area: Area::Base, bytes: base_bytes });
+        }
         let spare_bytes = source.len(Area::Segment(spare))?.unwrap_or(0);
         store.spare_ready = spare_bytes >= u64::from(1 + store.limits.reserve_pages) * BLOCK_SIZE as u64;
         self.step = Step::Done;
@@ -350,7 +383,9 @@ pub(crate) fn find_meta(source: &dyn Source, name: &str) -> Result<Option<Meta>>
         match Meta::decode(&bytes[..got.min(META_BYTES)]) {
             Ok(meta) if best.as_ref().is_none_or(|best| meta.seq > best.seq) => best = Some(meta),
             Err(Flaw::Newer { version }) => {
-                let message = format!("{name}: META has format version {version}; a newer version of datasync wrote it: upgrade");
+                let message = format!(
+                    "{name}: META has format version {version}; a newer version of datasync wrote it: upgrade"
+                );
                 return fail(ErrorKind::Unsupported, message);
             }
             _ => {}
@@ -365,7 +400,9 @@ pub(crate) fn find_meta(source: &dyn Source, name: &str) -> Result<Option<Meta>>
 fn damaged(name: &str, damage: &Damage, last: Lsn) -> Error {
     Error::new(
         ErrorKind::Corrupt,
-        format!("{name}: {damage}; nothing was changed. Open it read-only to use it as of commit {last}, `datasync verify` lists the damage, `datasync salvage` saves what is left"),
+        format!(
+            "{name}: {damage}; nothing was changed. Open it read-only to use it as of commit {last}, `datasync verify` lists the damage, `datasync salvage` saves what is left"
+        ),
     )
 }
 
@@ -377,7 +414,10 @@ fn clean_base_damage(source: &dyn Source, meta: &Meta) -> Result<Option<Damage>>
     let damage = |what: String, block| Damage { what, segment: None, offset: 0, block, version: None };
     let len = source.len(Area::Base)?.unwrap_or(0);
     if len != meta.body.size {
-        let what = format!("base.db is {len} bytes, the store left {}: another program changed it (to keep its changes, `datasync import` it into a new store)", meta.body.size);
+        let what = format!(
+            "base.db is {len} bytes, the store left {}: another program changed it (to keep its changes, `datasync import` it into a new store)",
+            meta.body.size
+        );
         return Ok(Some(damage(what, None)));
     }
     if meta.body.base_blocks == 0 {
@@ -385,7 +425,13 @@ fn clean_base_damage(source: &dyn Source, meta: &Meta) -> Result<Option<Damage>>
     }
     let mut probe = empty_probe(meta);
     let Some(known) = probe.metadata(source, BlockNo(0))? else { return Ok(None) };
-    let address = Address { block: BlockNo(0), version: known.version, sum: known.checksum, area: Area::Base, offset: 0 };
+    let address = Address {
+        block: BlockNo(0),
+        version: known.version,
+        sum: known.checksum,
+        area: Area::Base,
+        offset: 0,
+    };
     let mut bytes: BlockBytes = [0; BLOCK_SIZE];
     crate::log::reader::read_page(source, Area::Base, 0, &mut bytes)?;
     let sound = super::read::verify(meta.checksum(), meta.store, &address, &bytes).is_ok();
@@ -471,7 +517,9 @@ fn load(store: &mut Store, scan: &Scan, keep: usize, moved: &BTreeMap<u32, (Segm
     for batch in &scan.batches[..keep] {
         for (change, place) in &batch.changes {
             let place = place.map(|place| match moved.get(&place.page) {
-                Some((segment, page)) if Some(place.segment) == last => Place { segment: *segment, page: *page, ..place },
+                Some((segment, page)) if Some(place.segment) == last => {
+                    Place { segment: *segment, page: *page, ..place }
+                }
                 _ => place,
             });
             load_change(store, batch, *change, place);
@@ -490,7 +538,9 @@ fn load(store: &mut Store, scan: &Scan, keep: usize, moved: &BTreeMap<u32, (Segm
 
 fn load_change(store: &mut Store, batch: &Committed, change: Change, place: Option<Place>) {
     match change {
-        Change::Put { block, .. } | Change::Trim { block } => store.index_block(block, batch.lsn, place, batch.wall_ms),
+        Change::Put { block, .. } | Change::Trim { block } => {
+            store.index_block(block, batch.lsn, place, batch.wall_ms)
+        }
         Change::TrimRange { from, to } => store.index_range((from, to), batch.lsn, batch.wall_ms),
     }
 }

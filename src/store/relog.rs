@@ -39,7 +39,11 @@ pub(crate) fn cut_last(store: &mut Store, scan: &Scan, proven: &[Committed]) {
         let end = proven.last().and_then(|batch| Some((batch.end_in_last?, batch.lsn)));
         let Some((Position { page, chain }, lsn)) = end else {
             store.segments.pop();
-            store.last_begun = store.segments.last().and_then(|last| last.record.cut).map_or(walked.record.after, |cut| cut.lsn);
+            store.last_begun = store
+                .segments
+                .last()
+                .and_then(|last| last.record.cut)
+                .map_or(walked.record.after, |cut| cut.lsn);
             return;
         };
         if !planted(Bug::SkipCut) {
@@ -52,7 +56,12 @@ pub(crate) fn cut_last(store: &mut Store, scan: &Scan, proven: &[Committed]) {
 }
 
 /// Writes `tail`, which is in the last scanned segment, into the next segment and makes that the active one.
-pub(crate) fn relog(source: &dyn Source, store: &mut Store, scan: &Scan, tail: &[Committed]) -> Result<Relogged> {
+pub(crate) fn relog(
+    source: &dyn Source,
+    store: &mut Store,
+    scan: &Scan,
+    tail: &[Committed],
+) -> Result<Relogged> {
     let old = scan.segments.last().expect("a tail lies in a segment").record.id;
     let id = store.meta.body.next_segment;
     let identity = store.identity_for(id);
@@ -115,14 +124,24 @@ fn read_again(source: &dyn Source, segment: SegmentId, page: u32) -> Result<Grou
     read_page(source, Area::Segment(segment), u64::from(page), &mut bytes)?;
     match Group::decode(&bytes) {
         Ok((group, _)) => Ok(group),
-        Err(flaw) => fail(ErrorKind::Corrupt, format!("{}: page {page} changed while it was read: {flaw}", Area::Segment(segment))),
+        Err(flaw) => fail(
+            ErrorKind::Corrupt,
+            format!("{}: page {page} changed while it was read: {flaw}", Area::Segment(segment)),
+        ),
     }
 }
 
-fn copy_payload(source: &dyn Source, segment: SegmentId, page: u32, count: u32, out: &mut Vec<u8>) -> Result<()> {
+fn copy_payload(
+    source: &dyn Source,
+    segment: SegmentId,
+    page: u32,
+    count: u32,
+    out: &mut Vec<u8>,
+) -> Result<()> {
     let at = out.len();
     out.resize(at + count as usize * BLOCK_SIZE, 0);
-    let got = source.read(Area::Segment(segment), (u64::from(page) + 1) * BLOCK_SIZE as u64, &mut out[at..])?;
+    let got =
+        source.read(Area::Segment(segment), (u64::from(page) + 1) * BLOCK_SIZE as u64, &mut out[at..])?;
     if got == out.len() - at {
         return Ok(());
     }

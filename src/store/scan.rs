@@ -119,7 +119,13 @@ pub(crate) fn scan(source: &dyn Source, meta: &Meta) -> Result<Scan> {
     scan.rolled_back_batches += u64::from(walk.open.is_some());
     if scan.damage.is_none() && body.durable > scan.committed && !planted(Bug::IgnoreEvidence) {
         let what = format!("the log ends at commit {}, META knows of {}", scan.committed, body.durable);
-        scan.damage = Some(Damage { what, segment: None, offset: 0, block: None, version: Some(scan.committed.next()) });
+        scan.damage = Some(Damage {
+            what,
+            segment: None,
+            offset: 0,
+            block: None,
+            version: Some(scan.committed.next()),
+        });
     }
     Ok(scan)
 }
@@ -131,7 +137,9 @@ impl Walk<'_> {
         let identity = record_identity(self.meta, &record);
         let (header, digest) = match reader::read_segment_header(self.source, &identity)? {
             Ok(found) => found,
-            Err(flaw) => return Ok(Some(Stop { page: 0, what: format!("segment header: {flaw}"), block: None })),
+            Err(flaw) => {
+                return Ok(Some(Stop { page: 0, what: format!("segment header: {flaw}"), block: None }));
+            }
         };
         if let Some(why) = self.misplaced(at, &header) {
             return Ok(Some(Stop { page: 0, what: why, block: None }));
@@ -164,7 +172,11 @@ impl Walk<'_> {
         });
         self.walked(record, position);
         if !cut_met {
-            return Ok(Some(Stop { page: position.page, what: "does not end where META says".into(), block: None }));
+            return Ok(Some(Stop {
+                page: position.page,
+                what: "does not end where META says".into(),
+                block: None,
+            }));
         }
         if record.cut.is_some() {
             self.scan.proven = self.scan.proven.max(self.scan.committed);
@@ -194,7 +206,13 @@ impl Walk<'_> {
     }
 
     /// Takes one sound group header; the reason if it cannot be the next one.
-    fn group(&mut self, group: &Group, digest: u64, end: u32, last: bool) -> Result<Option<(String, Option<BlockNo>)>> {
+    fn group(
+        &mut self,
+        group: &Group,
+        digest: u64,
+        end: u32,
+        last: bool,
+    ) -> Result<Option<(String, Option<BlockNo>)>> {
         let refuse = |why: &str| Ok(Some((format!("group: {why}"), None)));
         if group.page.saturating_add(group.pages()) > end {
             return refuse("reaches over the end");
@@ -231,7 +249,8 @@ impl Walk<'_> {
             return Ok(None);
         }
         if let Some((segment, page, block)) = open.bad {
-            let what = format!("payload of block {block} in the group at page {page} of log-{:04}", segment.0);
+            let what =
+                format!("payload of block {block} in the group at page {page} of log-{:04}", segment.0);
             return Ok(Some((what, Some(block))));
         }
         let open = self.open.take().expect("just looked at");

@@ -116,6 +116,8 @@ pub(crate) fn indeterminate(store: &Store, lsn: Lsn) -> Error {
     let id = CommitId { epoch: store.epoch(), lsn };
     Error::new(
         ErrorKind::Indeterminate(id),
-        format!("commit {id} may or may not survive: a write or barrier failed; reopen and ask for the outcome of {id}"),
+        format!(
+            "commit {id} may or may not survive: a write or barrier failed; reopen and ask for the outcome of {id}"
+        ),
     )
 }

@@ -70,7 +70,9 @@ impl Volume {
         while let Some(plan) = recovery.next(&backend)? {
             match run(&backend, &plan.ops) {
                 Ok(()) => {}
-                Err(error) if error.kind() == ErrorKind::Full && reserves_only(&plan) => recovery.refused(&backend)?,
+                Err(error) if error.kind() == ErrorKind::Full && reserves_only(&plan) => {
+                    recovery.refused(&backend)?
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -270,7 +272,10 @@ impl Shared {
     /// Fails after `close`.
     pub(crate) fn check_open(&self) -> Result<()> {
         if self.closed.load(Ordering::Acquire) {
-            return fail(ErrorKind::Misuse, format!("{} has been closed; open it again", self.backend.name()));
+            return fail(
+                ErrorKind::Misuse,
+                format!("{} has been closed; open it again", self.backend.name()),
+            );
         }
         Ok(())
     }

@@ -58,7 +58,8 @@ impl Worker {
 pub(crate) fn start(shared: &Arc<Shared>) -> Result<()> {
     let weak = Arc::downgrade(shared);
     let worker = Arc::clone(&shared.worker);
-    let spawned = thread::Builder::new().name("datasync-fold".into()).spawn(move || background(&weak, &worker));
+    let spawned =
+        thread::Builder::new().name("datasync-fold".into()).spawn(move || background(&weak, &worker));
     match spawned {
         Ok(_) => Ok(()),
         Err(error) => Err(Error::new(
@@ -169,7 +170,8 @@ impl Shared {
         let (idle, proven) = {
             let store = lock(&self.store);
             let durable = store.durable();
-            let idle = durable == store.committed() && store.active_has_room() && store.check_writable().is_ok();
+            let idle =
+                durable == store.committed() && store.active_has_room() && store.check_writable().is_ok();
             (idle, store.is_witnessed(durable))
         };
         if idle && !proven && !*lock(&self.slot) {

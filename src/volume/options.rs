@@ -168,7 +168,8 @@ impl Options {
         let pages = |bytes: u64| bytes / BLOCK_SIZE as u64;
         let (segment, reserve) = (pages(self.segment_bytes), pages(self.reserve_bytes));
         if !(4..=1 << 20).contains(&segment) || reserve < 2 || reserve > segment {
-            let message = "segment_bytes must be 16 KiB to 4 GiB, reserve_bytes 8 KiB up to the size of a segment";
+            let message =
+                "segment_bytes must be 16 KiB to 4 GiB, reserve_bytes 8 KiB up to the size of a segment";
             return fail(ErrorKind::Misuse, message);
         }
         if self.log_cap_bytes < 2 * self.segment_bytes {
@@ -200,7 +201,10 @@ fn checksum_from_environment() -> Result<Option<Checksum>> {
     let Ok(name) = std::env::var("DATASYNC_CHECKSUM_ALGO") else { return Ok(None) };
     match Checksum::from_name(&name) {
         Some(checksum) => Ok(Some(checksum)),
-        None => fail(ErrorKind::Misuse, format!("DATASYNC_CHECKSUM_ALGO is '{name}'; it can be crc32 or fast (xxh3)")),
+        None => fail(
+            ErrorKind::Misuse,
+            format!("DATASYNC_CHECKSUM_ALGO is '{name}'; it can be crc32 or fast (xxh3)"),
+        ),
     }
 }
 

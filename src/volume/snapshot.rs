@@ -72,7 +72,8 @@ impl Snapshot {
 
     fn check(&self) -> Result<()> {
         if self.expired.load(Ordering::Acquire) {
-            let message = format!("the read view of commit {} held a full log for too long; begin a new one", self.at);
+            let message =
+                format!("the read view of commit {} held a full log for too long; begin a new one", self.at);
             return fail(ErrorKind::Expired, message);
         }
         Ok(())
@@ -96,7 +97,9 @@ impl Drop for Snapshot {
 pub(crate) fn expire_oldest(shared: &Shared) -> bool {
     let mut store = lock(&shared.store);
     let live = lock(&shared.live);
-    let Some(oldest) = live.values().filter(|view| !view.expired.load(Ordering::Acquire)).map(|view| view.at).min() else {
+    let Some(oldest) =
+        live.values().filter(|view| !view.expired.load(Ordering::Acquire)).map(|view| view.at).min()
+    else {
         return false;
     };
     for view in live.values().filter(|view| view.at == oldest) {

@@ -47,7 +47,9 @@ impl Volume {
         progress(total, total);
         drop(view);
         for damage in self.damage() {
-            if !report.damage.contains(&damage) && !report.damage.iter().any(|one| one.offset == damage.offset && one.block == damage.block) {
+            if !report.damage.contains(&damage)
+                && !report.damage.iter().any(|one| one.offset == damage.offset && one.block == damage.block)
+            {
                 report.damage.push(damage);
             }
         }

@@ -6,7 +6,9 @@ use std::time::Duration;
 use super::barrier::{Pending, indeterminate};
 use super::blocking::{Shared, lock};
 use super::snapshot::Snapshot;
-use crate::block::{BLOCK_COUNT_MAX, BLOCK_SIZE, BlockBytes, BlockNo, CommitId, Durability, Lsn, Tag, blocks_for};
+use crate::block::{
+    BLOCK_COUNT_MAX, BLOCK_SIZE, BlockBytes, BlockNo, CommitId, Durability, Lsn, Tag, blocks_for,
+};
 use crate::error::{Error, ErrorKind, Result, fail};
 use crate::format::group::DESCRIPTORS_MAX;
 use crate::store::batch::Batch;
@@ -39,11 +41,17 @@ impl Shared {
         let waited = if wait.is_zero() || !*taken {
             taken
         } else {
-            self.slot_free.wait_timeout_while(taken, wait, |taken| *taken).unwrap_or_else(PoisonError::into_inner).0
+            self.slot_free
+                .wait_timeout_while(taken, wait, |taken| *taken)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0
         };
         let mut taken = waited;
         if *taken {
-            return fail(ErrorKind::Busy, format!("{}: another write transaction is under way", self.backend.name()));
+            return fail(
+                ErrorKind::Busy,
+                format!("{}: another write transaction is under way", self.backend.name()),
+            );
         }
         *taken = true;
         Ok(Slot { shared: Arc::clone(self) })
@@ -279,7 +287,10 @@ impl Drop for Writer {
 
 fn check_block(block: BlockNo) -> std::result::Result<(), Error> {
     if block.0 >= BLOCK_COUNT_MAX {
-        return fail(ErrorKind::Misuse, format!("block {block} is out of bounds (at most {})", BLOCK_COUNT_MAX - 1));
+        return fail(
+            ErrorKind::Misuse,
+            format!("block {block} is out of bounds (at most {})", BLOCK_COUNT_MAX - 1),
+        );
     }
     Ok(())
 }

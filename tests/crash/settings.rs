@@ -52,7 +52,7 @@ pub fn options() -> Options {
         .reserve_bytes(8 * PAGE)
         .spill_bytes(4 * PAGE)
         .log_cap_bytes(96 * PAGE)
-        .seed([7; 32])
+        .seed([7; 16])
         .clock(|| 1_000_000)
 }
 
