@@ -62,6 +62,8 @@ bugs! {
     SkipPayloadCheckAtRecovery,
     /// Reads do not verify payloads.
     SkipReadCheck,
+    /// Segments that only a newer META could explain are removed as leftovers.
+    SkipLostMetaCheck,
     /// A base that another program changed is opened as if nothing had happened.
     SkipCleanBaseCheck,
     /// Older versions are dropped although a snapshot needs them.

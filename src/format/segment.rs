@@ -27,6 +27,9 @@ pub struct SegmentHeader {
     pub identity: Identity,
     /// The first batch that begins here has a number one higher than this.
     pub after: Lsn,
+    /// Pages written together with this header, itself included, before META listed the segment. A group behind
+    /// them proves that a META which lists it had been durable.
+    pub born_pages: u32,
     /// The segment before it and where that one ended; `None` when the log was empty.
     pub previous: Option<(SegmentId, Cut)>,
 }
@@ -40,7 +43,7 @@ impl SegmentHeader {
         put.bytes(&MAGIC).u16(FORMAT_VERSION).u8(u8::from(self.previous.is_some()));
         put.u8(self.identity.checksum.code()).bytes(&self.identity.store.0);
         put.u64(self.identity.segment.0).u64(self.identity.salt).u64(self.identity.epoch.0).u64(self.after.0);
-        put.u64(previous.0).u32(cut.end_page).u32(0).u64(cut.lsn.0).u64(cut.chain);
+        put.u64(previous.0).u32(cut.end_page).u32(self.born_pages).u64(cut.lsn.0).u64(cut.chain);
         seal_page(page)
     }
 
@@ -56,8 +59,8 @@ impl SegmentHeader {
         let store = StoreId(take.array());
         let (segment, salt, epoch) = (SegmentId(take.u64()), take.u64(), Epoch(take.u64()));
         let (after, previous) = (Lsn(take.u64()), SegmentId(take.u64()));
-        let (end_page, zero, lsn, chain) = (take.u32(), take.u32(), Lsn(take.u64()), take.u64());
-        if has_previous > 1 || zero != 0 || page[USED..DIGEST_AT].iter().any(|byte| *byte != 0) {
+        let (end_page, born_pages, lsn, chain) = (take.u32(), take.u32(), Lsn(take.u64()), take.u64());
+        if has_previous > 1 || born_pages == 0 || page[USED..DIGEST_AT].iter().any(|byte| *byte != 0) {
             return Err(Flaw::Malformed("segment header"));
         }
         if has_previous == 0 && (previous, Cut { end_page, lsn, chain }) != Default::default() {
@@ -65,7 +68,7 @@ impl SegmentHeader {
         }
         let previous = (has_previous == 1).then_some((previous, Cut { end_page, lsn, chain }));
         let identity = Identity { store, checksum, segment, salt, epoch };
-        Ok((Self { identity, after, previous }, digest))
+        Ok((Self { identity, after, born_pages, previous }, digest))
     }
 }
 
@@ -84,7 +87,7 @@ mod tests {
         };
         let cut = Cut { end_page: 7, lsn: Lsn(5), chain: 99 };
         for previous in [None, Some((SegmentId(8), cut))] {
-            let header = SegmentHeader { identity, after: Lsn(6), previous };
+            let header = SegmentHeader { identity, after: Lsn(6), born_pages: 3, previous };
             let mut page = [1; BLOCK_SIZE];
             let digest = header.encode(&mut page);
             assert_eq!(SegmentHeader::decode(&page), Ok((header, digest)));

@@ -100,7 +100,7 @@ impl Store {
         let id = self.meta.body.next_segment;
         let identity = self.identity_for(id);
         let previous = self.segments.last().and_then(|last| Some((last.record.id, last.record.cut?)));
-        let header = SegmentHeader { identity, after: self.last_begun, previous };
+        let header = SegmentHeader { identity, after: self.last_begun, born_pages: 1, previous };
         let mut page = [0; BLOCK_SIZE];
         let digest = header.encode(&mut page);
         ops.push(Op::Write { area: Area::Segment(id), offset: 0, bytes: Arc::from(&page[..]) });

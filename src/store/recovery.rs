@@ -20,7 +20,9 @@ use crate::error::{Error, ErrorKind, Result, fail};
 use crate::format::Flaw;
 use crate::format::group::Change;
 use crate::format::meta::{EPOCHS_MAX, EpochEnd, META_BYTES, Meta, MetaBody};
+use crate::format::segment::SegmentHeader;
 use crate::log::plan::{Address, Area, Effect, Op, Plan};
+use crate::log::reader::{group_in, read_page};
 use crate::log::source::Source;
 use crate::planted::{Bug, planted};
 use crate::store::index::Place;
@@ -245,6 +247,9 @@ impl Recovery {
         if let Some(damage) = clean_base_damage(source, &meta)? {
             found.damage = found.damage.or(Some(damage));
         }
+        if let Some(damage) = lost_meta_damage(source, &meta)? {
+            found.damage = found.damage.or(Some(damage));
+        }
         let report = &mut self.report;
         report.segments = found.segments.len() as u64;
         report.commits = found.batches.len() as u64;
@@ -397,6 +402,36 @@ pub(crate) fn find_meta(source: &dyn Source, name: &str) -> Result<Option<Meta>>
     Ok(best)
 }
 
+/// A segment that META does not know and that could not be what it is unless a newer META had been durable:
+/// that META is damaged, and to go on with this one would take acknowledged commits back.
+fn lost_meta_damage(source: &dyn Source, meta: &Meta) -> Result<Option<Damage>> {
+    if planted(Bug::SkipLostMetaCheck) {
+        return Ok(None);
+    }
+    let listed = |id: &SegmentId| meta.body.segments.iter().any(|record| record.id == *id);
+    for id in source.segments()?.into_iter().filter(|id| !listed(id)) {
+        let mut page = [0; BLOCK_SIZE];
+        read_page(source, Area::Segment(id), 0, &mut page)?;
+        let Ok((header, _)) = SegmentHeader::decode(&page) else { continue };
+        let ours = header.identity.store == meta.store && header.identity.segment == id;
+        let written_on = || -> Result<bool> {
+            let behind = header.born_pages;
+            let mut page = [0; BLOCK_SIZE];
+            read_page(source, Area::Segment(id), u64::from(behind), &mut page)?;
+            Ok(group_in(&page, &header.identity, behind).is_some())
+        };
+        let unknown = header.identity.epoch > meta.epoch || (id >= meta.body.next_segment && written_on()?);
+        if ours && unknown {
+            let what = format!(
+                "META: the newest is damaged, {} belongs to a newer one than is left",
+                Area::Segment(id)
+            );
+            return Ok(Some(Damage { what, segment: Some(id), offset: 0, block: None, version: None }));
+        }
+    }
+    Ok(None)
+}
+
 fn damaged(name: &str, damage: &Damage, last: Lsn) -> Error {
     Error::new(
         ErrorKind::Corrupt,
@@ -433,7 +468,7 @@ fn clean_base_damage(source: &dyn Source, meta: &Meta) -> Result<Option<Damage>>
         offset: 0,
     };
     let mut bytes: BlockBytes = [0; BLOCK_SIZE];
-    crate::log::reader::read_page(source, Area::Base, 0, &mut bytes)?;
+    read_page(source, Area::Base, 0, &mut bytes)?;
     let sound = super::read::verify(meta.checksum(), meta.store, &address, &bytes).is_ok();
     let what = "base.db: its first block is not what the store left: another program changed it (to keep its changes, `datasync import` it into a new store)";
     Ok((!sound).then(|| damage(what.into(), Some(BlockNo(0)))))

@@ -28,8 +28,7 @@ pub(crate) struct Relogged {
 
 /// Pages of a commit in the last segment.
 pub(crate) fn pages(batch: &Committed) -> u64 {
-    let end = batch.end_in_last.map_or(0, |end| u64::from(end.page));
-    batch.pages_in_last.first().map_or(0, |first| end - u64::from(*first))
+    batch.groups_in_last.iter().map(|(_, pages)| u64::from(*pages)).sum()
 }
 
 /// Ends the last segment of `store` behind the proven commits; drops it if nothing of it is left.
@@ -68,13 +67,14 @@ pub(crate) fn relog(
     let previous = store.segments.last().and_then(|last| Some((last.record.id, last.record.cut?)));
     let after = store.last_begun;
     let mut bytes = vec![0; BLOCK_SIZE];
-    let header = SegmentHeader { identity, after, previous };
+    let born_pages = 1 + u32::try_from(tail.iter().map(pages).sum::<u64>()).expect("a segment's tail");
+    let header = SegmentHeader { identity, after, born_pages, previous };
     let page: &mut [u8; BLOCK_SIZE] = bytes.first_chunk_mut().expect("one page long");
     let mut tail_at = Tail { identity, page: 1, chain: header.encode(page) };
     let mut moved = BTreeMap::new();
     for batch in tail {
         let mut digest = continued(scan, batch.lsn);
-        for page in &batch.pages_in_last {
+        for (page, _) in &batch.groups_in_last {
             let group = read_again(source, old, *page)?;
             let payload = group.payload_pages();
             (*page..=*page + payload).zip(tail_at.page..).for_each(|(from, to)| {

@@ -36,8 +36,8 @@ pub(crate) struct Committed {
     pub(crate) wall_ms: u64,
     /// In the order they apply; puts with their place.
     pub(crate) changes: Vec<(Change, Option<Place>)>,
-    /// Pages of its groups in the last segment, in order: what a new segment would have to repeat.
-    pub(crate) pages_in_last: Vec<u32>,
+    /// Its groups in the last segment, in order, first page and length: what a new segment would have to repeat.
+    pub(crate) groups_in_last: Vec<(u32, u32)>,
     /// Where its last group ends in the last segment.
     pub(crate) end_in_last: Option<Position>,
 }
@@ -321,7 +321,7 @@ struct Later {
 
 fn empty_batch(group: &Group) -> Committed {
     let Group { lsn, size, tag, wall_ms, .. } = *group;
-    Committed { lsn, size, tag, wall_ms, changes: Vec::new(), pages_in_last: Vec::new(), end_in_last: None }
+    Committed { lsn, size, tag, wall_ms, changes: Vec::new(), groups_in_last: Vec::new(), end_in_last: None }
 }
 
 fn take_changes(batch: &mut Committed, group: &Group, digest_in_last: Option<u64>) {
@@ -337,7 +337,7 @@ fn take_changes(batch: &mut Committed, group: &Group, digest_in_last: Option<u64
     }
     (batch.size, batch.tag, batch.wall_ms) = (group.size, group.tag, group.wall_ms);
     if let Some(chain) = digest_in_last {
-        batch.pages_in_last.push(group.page);
+        batch.groups_in_last.push((group.page, group.pages()));
         batch.end_in_last = Some(Position { page: group.page + group.pages(), chain });
     }
 }

@@ -72,7 +72,12 @@ fn cut() -> Cut {
 }
 
 fn segment() -> SegmentHeader {
-    SegmentHeader { identity: identity(), after: Lsn(1000), previous: Some((SegmentId(11), cut())) }
+    SegmentHeader {
+        identity: identity(),
+        after: Lsn(1000),
+        born_pages: 1,
+        previous: Some((SegmentId(11), cut())),
+    }
 }
 
 fn group() -> Group {
