@@ -63,7 +63,7 @@ impl Store {
         // A log that cannot be folded (a huge transaction, a stuck reader) gets larger segments, not more.
         let most = self.limits.segment_pages << (self.segments.len() / 16).min(8);
         if end > most && active.tail.page > 1 {
-            if self.segments.len() >= SEGMENTS_MAX {
+            if self.segments.len() + 1 >= SEGMENTS_MAX {
                 let message = format!(
                     "{}: the log has as many segments as META can list; end the transaction",
                     self.name

@@ -92,7 +92,10 @@ impl Store {
         self.check_writable()?;
         let Some(mut fold) = self.fold.take().or_else(|| self.new_fold()) else { return Ok(None) };
         assert!(!fold.stepping, "one step of a fold at a time");
-        let plan = self.next_step(source, &mut fold)?;
+        let plan = self.next_step(source, &mut fold);
+        // Given up half-way, what the slots hold is unproven.
+        self.level_first |= plan.is_err();
+        let plan = plan?;
         fold.stepping = plan.is_some();
         if plan.is_some() {
             self.fold = Some(fold);
@@ -372,7 +375,6 @@ impl Store {
             match &Slots::read(source, self.meta.store, *page)?.slots[0] {
                 Ok(first) if first.seq == fold.seq => ops.push(sums_op(first, 1)),
                 _ => {
-                    self.level_first = true;
                     return fail(
                         ErrorKind::Corrupt,
                         format!("base.sum: page {page} does not read back as it was just written"),

@@ -93,8 +93,12 @@ impl Volume {
             report,
             options,
         });
-        if shared.options.background && !shared.options.read_only {
-            super::compact::start(&shared)?;
+        if !shared.options.read_only {
+            // Every crash may leave one more segment; META can list only so many.
+            shared.make_room()?;
+            if shared.options.background {
+                super::compact::start(&shared)?;
+            }
         }
         Ok(Self { shared })
     }

@@ -201,7 +201,7 @@ impl Shared {
     }
 
     /// The same without a thread to wait for: fold here, and expire read views at twice the cap.
-    fn make_room(&self) -> Result<()> {
+    pub(crate) fn make_room(&self) -> Result<()> {
         if lock(&self.store).over_cap() {
             self.compact()?;
         }
