@@ -115,7 +115,8 @@ fn load(
         return fail(
             ErrorKind::Corrupt,
             format!(
-                "base.sum: both copies of page {page} (blocks {}..) are damaged; `datasync salvage` saves the rest",
+                "base.sum: both copies of page {page} (blocks {}..) are damaged; `datasync salvage` \
+                     saves the rest",
                 page * BLOCKS_PER_PAGE
             ),
         );

@@ -13,6 +13,7 @@ pub mod base;
 pub mod batch;
 pub mod commit;
 pub mod compaction;
+mod found;
 pub mod free;
 pub mod index;
 pub mod publish;

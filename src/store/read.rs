@@ -146,7 +146,8 @@ pub(crate) fn mismatch(address: &Address) -> Error {
     Error::new(
         ErrorKind::Corrupt,
         format!(
-            "{area}: block {block} (commit {version}) at byte {offset} is not what was written; `datasync verify` lists all damage, `datasync salvage` saves the rest"
+            "{area}: block {block} (commit {version}) at byte {offset} is not what was written; \
+                 `datasync verify` lists all damage, `datasync salvage` saves the rest"
         ),
     )
 }

@@ -12,17 +12,15 @@
 
 use std::collections::BTreeMap;
 
+use super::found::{clean_base_damage, damaged, find_meta, lost_meta_damage};
 use super::scan::{Committed, Scan, scan};
-use super::stats::{Damage, OpenKind, RecoveryReport, Stats};
+use super::stats::{OpenKind, RecoveryReport, Stats};
 use super::{Segment, Setup, Store, free::FreeList, publish, relog};
-use crate::block::{BLOCK_SIZE, BlockBytes, BlockNo, Epoch, Lsn, SegmentId, StoreId};
-use crate::error::{Error, ErrorKind, Result, fail};
-use crate::format::Flaw;
+use crate::block::{BLOCK_SIZE, BlockNo, Epoch, Lsn, SegmentId, StoreId};
+use crate::error::{ErrorKind, Result, fail};
 use crate::format::group::Change;
-use crate::format::meta::{EPOCHS_MAX, EpochEnd, META_BYTES, Meta, MetaBody};
-use crate::format::segment::SegmentHeader;
-use crate::log::plan::{Address, Area, Effect, Op, Plan};
-use crate::log::reader::{group_in, read_page};
+use crate::format::meta::{EPOCHS_MAX, EpochEnd, Meta, MetaBody};
+use crate::log::plan::{Area, Effect, Op, Plan};
 use crate::log::source::Source;
 use crate::planted::{Bug, planted};
 use crate::store::index::Place;
@@ -191,7 +189,8 @@ impl Recovery {
         let filled = |area: Area| -> Result<bool> { Ok(source.len(area)?.unwrap_or(0) > 0) };
         if !source.segments()?.is_empty() || filled(Area::Base)? || filled(Area::Sums)? {
             let message = format!(
-                "{name}: META is damaged (no valid copy of four), but there is data beside it; `datasync salvage` may still read base.db"
+                "{name}: META is damaged (no valid copy of four), but there is data beside it; `datasync \
+                     salvage` may still read base.db"
             );
             return fail(ErrorKind::Corrupt, message);
         }
@@ -375,105 +374,6 @@ impl Recovery {
     }
 }
 
-/// The META that counts: the valid copy with the highest sequence number.
-///
-/// # Errors
-/// `Unsupported` if a copy is of a newer format, `NotAStore` if META is no META, `Io`.
-pub(crate) fn find_meta(source: &dyn Source, name: &str) -> Result<Option<Meta>> {
-    let Some(len) = source.len(Area::Meta)? else { return Ok(None) };
-    let mut best: Option<Meta> = None;
-    for copy in 0..4 {
-        let mut bytes = vec![0; META_BYTES];
-        let got = source.read(Area::Meta, copy * META_BYTES as u64, &mut bytes)?;
-        match Meta::decode(&bytes[..got.min(META_BYTES)]) {
-            Ok(meta) if best.as_ref().is_none_or(|best| meta.seq > best.seq) => best = Some(meta),
-            Err(Flaw::Newer { version }) => {
-                let message = format!(
-                    "{name}: META has format version {version}; a newer version of datasync wrote it: upgrade"
-                );
-                return fail(ErrorKind::Unsupported, message);
-            }
-            _ => {}
-        }
-    }
-    if best.is_none() && len > 4 * META_BYTES as u64 {
-        return fail(ErrorKind::NotAStore, format!("{name}: META is not the META of a store"));
-    }
-    Ok(best)
-}
-
-/// A segment that META does not know and that could not be what it is unless a newer META had been durable:
-/// that META is damaged, and to go on with this one would take acknowledged commits back.
-fn lost_meta_damage(source: &dyn Source, meta: &Meta) -> Result<Option<Damage>> {
-    if planted(Bug::SkipLostMetaCheck) {
-        return Ok(None);
-    }
-    let listed = |id: &SegmentId| meta.body.segments.iter().any(|record| record.id == *id);
-    for id in source.segments()?.into_iter().filter(|id| !listed(id)) {
-        let mut page = [0; BLOCK_SIZE];
-        read_page(source, Area::Segment(id), 0, &mut page)?;
-        let Ok((header, _)) = SegmentHeader::decode(&page) else { continue };
-        let ours = header.identity.store == meta.store && header.identity.segment == id;
-        let written_on = || -> Result<bool> {
-            let behind = header.born_pages;
-            let mut page = [0; BLOCK_SIZE];
-            read_page(source, Area::Segment(id), u64::from(behind), &mut page)?;
-            Ok(group_in(&page, &header.identity, behind).is_some())
-        };
-        let unknown = header.identity.epoch > meta.epoch || (id >= meta.body.next_segment && written_on()?);
-        if ours && unknown {
-            let what = format!(
-                "META: the newest is damaged, {} belongs to a newer one than is left",
-                Area::Segment(id)
-            );
-            return Ok(Some(Damage { what, segment: Some(id), offset: 0, block: None, version: None }));
-        }
-    }
-    Ok(None)
-}
-
-fn damaged(name: &str, damage: &Damage, last: Lsn) -> Error {
-    Error::new(
-        ErrorKind::Corrupt,
-        format!(
-            "{name}: {damage}; nothing was changed. Open it read-only to use it as of commit {last}, `datasync verify` lists the damage, `datasync salvage` saves what is left"
-        ),
-    )
-}
-
-/// After a clean close the base is exactly what we left: another program that opened it shows here.
-fn clean_base_damage(source: &dyn Source, meta: &Meta) -> Result<Option<Damage>> {
-    if !meta.body.clean || planted(Bug::SkipCleanBaseCheck) {
-        return Ok(None);
-    }
-    let damage = |what: String, block| Damage { what, segment: None, offset: 0, block, version: None };
-    let len = source.len(Area::Base)?.unwrap_or(0);
-    if len != meta.body.size {
-        let what = format!(
-            "base.db is {len} bytes, the store left {}: another program changed it (to keep its changes, `datasync import` it into a new store)",
-            meta.body.size
-        );
-        return Ok(Some(damage(what, None)));
-    }
-    if meta.body.base_blocks == 0 {
-        return Ok(None);
-    }
-    let mut probe = empty_probe(meta);
-    let Some(known) = probe.metadata(source, BlockNo(0))? else { return Ok(None) };
-    let address = Address {
-        block: BlockNo(0),
-        version: known.version,
-        sum: known.checksum,
-        area: Area::Base,
-        offset: 0,
-    };
-    let mut bytes: BlockBytes = [0; BLOCK_SIZE];
-    read_page(source, Area::Base, 0, &mut bytes)?;
-    let sound = super::read::verify(meta.checksum(), meta.store, &address, &bytes).is_ok();
-    let what = "base.db: its first block is not what the store left: another program changed it (to keep its changes, `datasync import` it into a new store)";
-    Ok((!sound).then(|| damage(what.into(), Some(BlockNo(0)))))
-}
-
 /// Writes down how every life ended that META has not got yet: the first of them wrote the log, the others
 /// crashed while recovering it.
 fn end_epochs(meta: &mut Meta, last: Lsn) {
@@ -496,21 +396,8 @@ fn walked_segment(walked: &super::scan::WalkedSegment, scan: &Scan) -> Segment {
     Segment { record: walked.record, pages: walked.end.page, fold_end }
 }
 
-fn empty_probe(meta: &Meta) -> Store {
-    let setup = Setup {
-        limits: super::Limits { segment_pages: 0, reserve_pages: 0, log_cap_pages: 0 },
-        checksum: None,
-        seed: [0; 16],
-        now_ms: 0,
-        read_only: true,
-        create: false,
-        name: String::new(),
-    };
-    empty_store(&setup, meta.clone())
-}
-
 /// A store with what META says and no log.
-fn empty_store(setup: &Setup, meta: Meta) -> Store {
+pub(crate) fn empty_store(setup: &Setup, meta: Meta) -> Store {
     let folded = meta.body.folded;
     let free = FreeList::from_hint(&meta.body.free, meta.body.free_unlisted);
     Store {
