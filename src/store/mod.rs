@@ -276,6 +276,9 @@ impl Store {
     #[must_use]
     pub fn outcome_of(&self, id: CommitId) -> Outcome {
         let verdict = |there| if there { Outcome::Committed } else { Outcome::NotCommitted };
+        if id.lsn == Lsn(0) {
+            return Outcome::Committed;
+        }
         if id.epoch == self.meta.epoch {
             let begun_here = self.meta.body.epochs.last().is_none_or(|end| id.lsn > end.last);
             return verdict(begun_here && id.lsn <= self.committed);
@@ -287,6 +290,13 @@ impl Store {
             Some(end) => verdict(id.lsn > end.after && id.lsn <= end.last),
             None => Outcome::Unknown,
         }
+    }
+
+    /// The full name of commit `lsn`, which is there: the life that made it is that of the newest end above it.
+    #[must_use]
+    pub fn id_of(&self, lsn: Lsn) -> CommitId {
+        let earlier = self.meta.body.epochs.iter().find(|end| lsn > end.after && lsn <= end.last);
+        CommitId { epoch: earlier.map_or(self.meta.epoch, |end| end.epoch), lsn }
     }
 
     /// The last request of `client` that was committed.

@@ -197,7 +197,7 @@ impl Writer {
     pub fn append(&mut self, durability: Durability) -> Result<Pending> {
         let shared = Arc::clone(&self.shared);
         if self.is_empty() {
-            let commit = CommitId { epoch: lock(&shared.store).epoch(), lsn: self.view_lsn() };
+            let commit = lock(&shared.store).id_of(self.view_lsn());
             return Ok(Pending { shared, receipt: Receipt { commit, durability: Durability::Applied } });
         }
         self.spill_down_to(shared.options.chunk())?;

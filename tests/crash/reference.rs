@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use datasync::block::{BLOCK_SIZE, BlockBytes, CommitId};
+use datasync::block::{BLOCK_SIZE, BlockBytes, CommitId, Lsn};
 
 /// What a reader sees: a stamp for each block that is not zeros, and the size in bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -94,6 +94,13 @@ impl History {
         for commit in &mut self.commits {
             commit.begun = 0;
             commit.acknowledged = commit.acknowledged.map(|_| 0);
+        }
+    }
+
+    /// Everything up to commit `lsn` of this life was acknowledged as durable after `op` ops.
+    pub fn acknowledge_up_to(&mut self, lsn: Lsn, op: u64) {
+        for commit in self.commits.iter_mut().filter(|commit| commit.id.is_some_and(|id| id.lsn <= lsn)) {
+            commit.acknowledged.get_or_insert(op);
         }
     }
 

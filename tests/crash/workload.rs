@@ -10,7 +10,7 @@ use datasync::backend::sim::{SimDisk, bytes_of};
 use datasync::block::{BLOCK_SIZE, BlockNo, CommitId, Durability, Epoch, Lsn, Tag, blocks_for};
 use datasync::error::{Error, ErrorKind};
 use datasync::log::plan::Area;
-use datasync::volume::{Snapshot, Volume};
+use datasync::volume::{Outcome, Snapshot, Volume};
 
 use crate::invariants::{
     Checked, Expected, Violation, ensure, opens, outcomes, prefix, read_state, reads, request_is_remembered,
@@ -206,16 +206,25 @@ impl Run {
             Ok(id) => (Some(*id), durability >= Durability::Durable),
             Err(error) => match error.kind() {
                 ErrorKind::Indeterminate(id) => (Some(id), false),
-                ErrorKind::Full | ErrorKind::Poisoned | ErrorKind::Busy => return Ok(outcome.map(drop)),
-                _ => (None, false),
+                // Any other error says: not committed, and never will be.
+                _ => return Ok(outcome.map(drop)),
             },
         };
         let newest = self.history.newest();
+        if let (Some(id), true) = (id, newest.state == state)
+            && newest.id.is_some_and(|newest| newest.lsn == id.lsn)
+        {
+            // Nothing was staged, so this is no new commit: it is named by the one it stands on.
+            return ensure(volume.outcome_of(id) == Outcome::Committed, "I15 one outcome", || {
+                format!("an empty commit was called {id}, which the store does not know")
+            })
+            .map(|()| outcome.map(drop));
+        }
         let rises = id.is_none_or(|id| newest.id.is_none_or(|newest| id > newest));
         ensure(rises, "I1 prefix", || format!("commit {id:?} after {:?}", newest.id))?;
         self.history.commits.push(Commit { id, state, begun, acknowledged: None, seq });
-        if durable {
-            self.history.acknowledge_all(self.disk.ops());
+        if let (true, Some(id)) = (durable, id) {
+            self.history.acknowledge_up_to(id.lsn, self.disk.ops());
         }
         Ok(outcome.map(drop))
     }
@@ -228,10 +237,9 @@ impl Run {
     }
 
     fn sync(&mut self) -> Result<(), Error> {
-        self.with(|volume| volume.sync().map(drop))?;
-        if self.volume.is_some() {
-            self.history.acknowledge_all(self.disk.ops());
-        }
+        let Some(volume) = &self.volume else { return Ok(()) };
+        let reached = volume.sync()?;
+        self.history.acknowledge_up_to(reached, self.disk.ops());
         Ok(())
     }
 
