@@ -100,7 +100,7 @@ impl Index {
         }
         let mut gap = from;
         if let Some((_, (end, ..))) = self.trimmed.range(..=from).next_back() {
-            gap = gap.max(*end);
+            gap = gap.max(*end).min(to);
         }
         let later: Vec<(BlockNo, BlockNo)> =
             self.trimmed.range(gap..to).map(|(start, (end, ..))| (*start, *end)).collect();
