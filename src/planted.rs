@@ -34,6 +34,8 @@ bugs! {
     PublishIntoWinner,
     /// Recovery believes a META it has only read.
     SkipMetaProof,
+    /// Recovery writes over the only sound copy of META first.
+    ProveSoundCopyFirst,
     /// Recovery keeps the epoch of the life before.
     KeepEpoch,
     /// Recovery takes every commit it can read for durable.

@@ -43,6 +43,14 @@ pub(crate) fn find_meta(source: &dyn Source, name: &str) -> Result<Option<Meta>>
     Ok(best)
 }
 
+/// Whether copy `copy` of its slot holds `meta`.
+pub(crate) fn holds(source: &dyn Source, meta: &Meta, copy: u64) -> Result<bool> {
+    let mut bytes = vec![0; META_BYTES];
+    let at = (meta.seq % 2 * 2 + copy) * META_BYTES as u64;
+    let got = source.read(Area::Meta, at, &mut bytes)?;
+    Ok(Meta::decode(&bytes[..got.min(META_BYTES)]).is_ok_and(|found| found.seq == meta.seq))
+}
+
 /// A segment that META does not know and that could not be what it is unless a newer META had been durable:
 /// that META is damaged, and to go on with this one would take acknowledged commits back.
 pub(crate) fn lost_meta_damage(source: &dyn Source, meta: &Meta) -> Result<Option<Damage>> {

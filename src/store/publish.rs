@@ -25,8 +25,8 @@ pub(crate) fn publish_ops(meta: &Meta) -> Vec<Op> {
 }
 
 /// Writes a META again where it already is, one copy and barrier after the other: afterwards it is durable,
-/// whatever the cache held.
-pub(crate) fn prove_ops(meta: &Meta) -> Vec<Op> {
+/// whatever the cache held. `first` is the copy to begin with: one that is not sound, if there is one.
+pub(crate) fn prove_ops(meta: &Meta, first: u64) -> Vec<Op> {
     let copy: Arc<[u8]> = meta.encode().into();
     let at = (meta.seq % 2) * 2 * META_BYTES as u64;
     let write = |nth: u64| Op::Write {
@@ -34,7 +34,10 @@ pub(crate) fn prove_ops(meta: &Meta) -> Vec<Op> {
         offset: at + nth * META_BYTES as u64,
         bytes: Arc::clone(&copy),
     };
-    vec![write(0), Op::Barrier(Area::Meta), write(1), Op::Barrier(Area::Meta)]
+    // ORDER: the only sound copy is never the one being written; else crashes in two recoveries, one after
+    // the other, take both copies.
+    let first = if planted(Bug::ProveSoundCopyFirst) { 0 } else { first };
+    vec![write(first), Op::Barrier(Area::Meta), write(1 - first), Op::Barrier(Area::Meta)]
 }
 
 impl Store {

@@ -87,13 +87,17 @@ fn fault(random: &mut Random) -> Fault {
     match random.below(5) {
         0 => Fault::FailBarrier { nth, how: *random.pick(&BarrierFailure::ALL) },
         1 => Fault::PowerOff { nth },
-        _ => Fault::Refuse {
-            call: *random.pick(&Call::ALL),
-            nth,
-            kind: *random.pick(&[ErrorKind::Io, ErrorKind::Full]),
-            lasting: random.chance(1, 3),
-            leaves: *random.pick(&[Leaves::Nothing, Leaves::Everything, Leaves::Garbage]),
-        },
+        _ => {
+            let call = *random.pick(&Call::ALL);
+            let looks = matches!(call, Call::Read | Call::Len | Call::List);
+            Fault::Refuse {
+                call,
+                nth,
+                kind: if looks || random.chance(1, 2) { ErrorKind::Io } else { ErrorKind::Full },
+                lasting: random.chance(1, 3),
+                leaves: *random.pick(&[Leaves::Nothing, Leaves::Everything, Leaves::Garbage]),
+            }
+        }
     }
 }
 
