@@ -94,7 +94,7 @@ def meta(copy):
     found = {"store": store.hex(), "seq": seq, "epoch": epoch, "checksum": body.byte()}
     found["created_ms"] = body.number()
     found["clean"] = bool(body.byte())
-    found |= body.numbers("folded", "size", "base_blocks", "next_segment")
+    found |= body.numbers("folded", "durable", "size", "base_blocks", "next_segment")
     found["segments"] = body.many(body.segment)
     found["epochs"] = body.many(lambda: body.numbers("epoch", "after", "last"))
     found["tags"] = body.many(lambda: body.numbers("client", "seq", "ordinal", "lsn"))

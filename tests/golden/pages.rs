@@ -111,6 +111,7 @@ fn meta() -> Meta {
         created_ms: 1_763_800_000_000,
         clean: true,
         folded: Lsn(900),
+        durable: Lsn(1002),
         size: 0x1234_5000,
         base_blocks: 0x1_2345,
         next_segment: SegmentId(13),
