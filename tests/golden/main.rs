@@ -1,10 +1,11 @@
 //! Files of earlier format versions, written once and read for ever.
 //!
-//! `v1/*.bin` are single structures, written by the values in `pages`. With `DATASYNC_WRITE_GOLDEN=1` files
+//! `v1/*.bin` are single structures, written by the values in `pages`; its folders are whole stores. With `DATASYNC_WRITE_GOLDEN=1` files
 //! that are absent are written; one that is there is never written again. If a test here fails, the
 //! format changed: raise its version, keep the old files, and add new ones.
 
 mod pages;
+mod stores;
 
 use std::path::{Path, PathBuf};
 
