@@ -4,8 +4,11 @@
 pub mod backend;
 pub mod block;
 pub mod error;
+#[deny(clippy::disallowed_methods, clippy::disallowed_types, reason = "pure, see clippy.toml")]
 pub mod format;
+#[deny(clippy::disallowed_methods, clippy::disallowed_types, reason = "pure, see clippy.toml")]
 pub mod log;
 pub mod planted;
+#[deny(clippy::disallowed_methods, clippy::disallowed_types, reason = "pure, see clippy.toml")]
 pub mod store;
 pub mod volume;

@@ -146,7 +146,7 @@ impl Index {
 
     /// Blocks in the log.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn block_count(&self) -> usize {
         self.blocks.len()
     }
 

@@ -317,7 +317,7 @@ impl Store {
             folded: self.meta.body.folded,
             segments: self.segments.len() as u64,
             log_bytes: self.log_pages() * BLOCK_SIZE as u64,
-            log_blocks: self.index.len() as u64,
+            log_blocks: self.index.block_count() as u64,
             base_blocks: self.meta.body.base_blocks,
             size_bytes: self.size_at(self.committed),
             free_blocks: self.free.count(),

@@ -1,8 +1,8 @@
 //! Files of earlier format versions, written once and read for ever.
 //!
-//! `v1/*.bin` are single structures, written by the values in `pages`; its folders are whole stores. With `DATASYNC_WRITE_GOLDEN=1` files
-//! that are absent are written; one that is there is never written again. If a test here fails, the
-//! format changed: raise its version, keep the old files, and add new ones.
+//! `v1/*.bin` are single structures, written by the values in `pages`; its folders are whole stores. With
+//! `DATASYNC_WRITE_GOLDEN=1` what is absent is written; what is there is never written again. If a test here
+//! fails, the format changed: raise its version, keep the old files, and add new ones.
 
 mod pages;
 mod stores;
