@@ -3,6 +3,7 @@
     decode.py FILE.bin    one structure of the golden files, as JSON
     decode.py STORE       a store's directory: its META, and version and SHA-256 of every block, as JSON
     decode.py --check     everything in the golden folders against the .json beside it
+    decode.py --write     the .json files that are absent
 
 A structure that breaks a rule of the document ends the program with a sentence. Needs the package `xxhash`.
 """
@@ -10,6 +11,7 @@ A structure that breaks a rule of the document ends the program with a sentence.
 import hashlib
 import json
 import os
+import re
 import struct
 import sys
 import zlib
@@ -106,9 +108,9 @@ def meta(copy):
 
 def segment(page):
     require(sealed(page, b"DSS1"), "segment header")
-    names = "has_previous checksum store segment salt epoch after previous end_page zero lsn chain".split()
+    names = "has_previous checksum store segment salt epoch after previous end_page born_pages lsn chain".split()
     found = dict(zip(names, struct.unpack("<BB16sQQQQQIIQQ", page[6:88])))
-    require(found.pop("zero") == 0 and not any(page[88:-8]), "reserved bytes of a segment header")
+    require(found["born_pages"] > 0 and not any(page[88:-8]), "reserved bytes of a segment header")
     return found | {"store": found["store"].hex(), "digest": digest(page[:-8])}
 
 
@@ -261,22 +263,36 @@ def as_json(path):
         sys.exit(f"{path}: {error}")
 
 
-def check():
+def golden():
+    """Every golden structure and store, as a path without its ending and the path to read."""
     top = os.path.dirname(os.path.abspath(__file__))
-    versions = [name for name in os.listdir(top) if os.path.isdir(os.path.join(top, name))]
-    expected = [os.path.join(top, v, name) for v in versions for name in os.listdir(os.path.join(top, v))]
-    expected = sorted(name for name in expected if name.endswith(".json"))
-    for path in expected:
-        stem = path.removesuffix(".json")
-        with open(path) as file:
-            right = file.read() == as_json(stem if os.path.isdir(stem) else stem + ".bin")
-        if not right:
-            sys.exit(f"{stem}: reads differently from {path}")
-    print(f"{len(expected)} golden files read from docs/format.md alone, as expected")
+    for version in sorted(name for name in os.listdir(top) if re.fullmatch(r"v\d+", name)):
+        for name in sorted(os.listdir(os.path.join(top, version))):
+            path = os.path.join(top, version, name)
+            if not name.endswith(".json"):
+                yield path.removesuffix(".bin"), path
+
+
+def check():
+    count = 0
+    for count, (stem, path) in enumerate(golden(), start=1):
+        with open(stem + ".json") as file:
+            if file.read() != as_json(path):
+                sys.exit(f"{path}: reads differently from {stem}.json")
+    print(f"{count} golden files read from docs/format.md alone, as expected")
+
+
+def write():
+    for stem, path in golden():
+        if not os.path.exists(stem + ".json"):
+            with open(stem + ".json", "w") as file:
+                file.write(as_json(path))
 
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["--check"]:
         check()
+    elif sys.argv[1:] == ["--write"]:
+        write()
     else:
         print(as_json(sys.argv[1]), end="")
