@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use crate::backend::rules::{self, PAGE};
 use crate::backend::{Backend, Source};
 use crate::block::SegmentId;
-use crate::error::{ErrorKind, Result, fail};
+use crate::error::{Error, ErrorKind, Result, fail};
 use crate::log::plan::{Area, Op};
 use handle::{Handle, latched};
 use lock::Lock;
@@ -44,7 +44,7 @@ pub enum OpenMode {
     ReadOnly,
 }
 
-/// A store's directory, locked for as long as this lives.
+/// A store's directory, locked for as long as this lives or until it is released.
 #[derive(Debug)]
 pub struct FileStore {
     /// As the caller named it, made absolute: for messages.
@@ -52,8 +52,16 @@ pub struct FileStore {
     /// Where it really is: for calls.
     directory: PathBuf,
     mode: OpenMode,
-    handles: RwLock<HashMap<Area, Arc<Handle>>>,
+    /// `None` once the store was released.
+    open: RwLock<Option<Open>>,
     directory_broken: Mutex<bool>,
+}
+
+/// What an open store holds of the system.
+#[derive(Debug)]
+struct Open {
+    // Dropped in this order: no file outlives the lock.
+    handles: HashMap<Area, Arc<Handle>>,
     lock: Lock,
 }
 
@@ -80,14 +88,8 @@ impl FileStore {
             OpenMode::Create | OpenMode::Existing => Lock::exclusive(&directory)?,
             OpenMode::ReadOnly => Lock::shared(&directory)?,
         };
-        Ok(Self {
-            shown,
-            directory,
-            mode,
-            handles: RwLock::default(),
-            directory_broken: Mutex::default(),
-            lock,
-        })
+        let open = RwLock::new(Some(Open { handles: HashMap::new(), lock }));
+        Ok(Self { shown, directory, mode, open, directory_broken: Mutex::default() })
     }
 
     /// The store's directory as an absolute path.
@@ -100,26 +102,38 @@ impl FileStore {
         self.directory.join(area.to_string())
     }
 
+    /// Looks at what is open, unless the store was released.
+    fn with_open<T>(&self, look: impl FnOnce(&Open) -> Result<T>) -> Result<T> {
+        match &*self.open.read().expect("nothing panics while it holds the open files") {
+            Some(open) => look(open),
+            None => Err(self.released()),
+        }
+    }
+
+    fn released(&self) -> Error {
+        Error::new(ErrorKind::Misuse, format!("{} was closed; open it again", self.shown.display()))
+    }
+
     /// The open file of an area.
     ///
     /// # Errors
     /// `NotFound` when there is none.
     fn handle(&self, area: Area) -> Result<Arc<Handle>> {
-        match self.known(area) {
+        match self.with_open(|open| Ok(open.handles.get(&area).cloned()))? {
             Some(handle) => Ok(handle),
             None => self.open_area(area, Doing::Open),
         }
     }
 
-    fn known(&self, area: Area) -> Option<Arc<Handle>> {
-        self.handles.read().expect("nothing panics while it holds the handles").get(&area).cloned()
-    }
-
     fn open_area(&self, area: Area, doing: Doing) -> Result<Arc<Handle>> {
-        let mut handles = self.handles.write().expect("nothing panics while it holds the handles");
+        let mut open = self.open.write().expect("nothing panics while it holds the open files");
+        let Some(Open { handles, lock }) = &mut *open else { return Err(self.released()) };
         // Somebody else may have opened it meanwhile, and two handles would split what is known of it.
         if let Some(handle) = handles.get(&area) {
             return Ok(Arc::clone(handle));
+        }
+        if doing == Doing::Create {
+            lock.check_place()?;
         }
         let path = self.file_of(area);
         let file = OpenOptions::new()
@@ -129,24 +143,18 @@ impl FileStore {
             .truncate(false)
             .open(&path)
             .map_err(|cause| trouble(doing, &path, cause))?;
-        close_spares(&mut handles);
+        close_spares(handles);
         let handle = Arc::new(Handle::new(file, path));
         handles.insert(area, Arc::clone(&handle));
         Ok(handle)
     }
 
-    fn create(&self, area: Area) -> Result<()> {
-        if self.known(area).is_none() {
-            self.lock.check_place()?;
-            self.open_area(area, Doing::Create)?;
-        }
-        Ok(())
-    }
-
     fn remove(&self, segment: SegmentId) -> Result<()> {
-        self.lock.check_place()?;
         let area = Area::Segment(segment);
-        self.handles.write().expect("nothing panics while it holds the handles").remove(&area);
+        let mut open = self.open.write().expect("nothing panics while it holds the open files");
+        let Some(Open { handles, lock }) = &mut *open else { return Err(self.released()) };
+        lock.check_place()?;
+        handles.remove(&area);
         let path = self.file_of(area);
         match fs::remove_file(&path) {
             Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
@@ -161,7 +169,7 @@ impl FileStore {
         if *broken {
             return Err(latched(&self.directory));
         }
-        self.lock.check_place()?;
+        self.with_open(|open| open.lock.check_place())?;
         platform::barrier_directory(&self.directory).map_err(|cause| {
             *broken = true;
             trouble(Doing::Barrier, &self.directory, cause)
@@ -198,6 +206,7 @@ impl Source for FileStore {
     }
 
     fn segments(&self) -> Result<Vec<SegmentId>> {
+        self.with_open(|_| Ok(()))?;
         let refused = |cause| trouble(Doing::Read, &self.directory, cause);
         let mut segments = Vec::new();
         for entry in fs::read_dir(&self.directory).map_err(refused)? {
@@ -221,7 +230,7 @@ impl Backend for FileStore {
             );
         }
         match op {
-            Op::Create(area) => self.create(*area),
+            Op::Create(area) => self.open_area(*area, Doing::Create).map(drop),
             Op::Write { area, offset, bytes } => self.handle(*area)?.write(*offset, bytes),
             Op::Reserve { segment, pages } => {
                 self.handle(Area::Segment(*segment))?.reserve(u64::from(*pages) * PAGE)
@@ -231,6 +240,10 @@ impl Backend for FileStore {
             Op::BarrierDirectory => self.barrier_directory(),
             Op::Remove(segment) => self.remove(*segment),
         }
+    }
+
+    fn release(&self) {
+        *self.open.write().expect("nothing panics while it holds the open files") = None;
     }
 
     fn name(&self) -> String {
