@@ -69,6 +69,15 @@ impl Error {
         self
     }
 
+    /// Says which store it was, unless the sentence does already.
+    #[must_use]
+    pub(crate) fn in_store(mut self, name: &str) -> Self {
+        if !self.message.contains(name) {
+            self.message = format!("{name}: {}", self.message);
+        }
+        self
+    }
+
     /// What the caller can do about it.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {

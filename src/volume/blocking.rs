@@ -374,7 +374,12 @@ impl Shared {
         out.fill(0);
         let mut store = lock(&self.store);
         if store.is_poisoned() && address.version > store.durable() {
-            let message = format!("{}: block {} was never made durable", address.area, address.block);
+            let message = format!(
+                "{}: block {} of {} was never made durable; open the store again",
+                self.backend.name(),
+                address.block,
+                address.area
+            );
             return fail(ErrorKind::Poisoned, message);
         }
         store.note_damage(Damage {
@@ -387,7 +392,7 @@ impl Shared {
             block: Some(address.block),
             version: Some(address.version),
         });
-        outcome
+        outcome.map_err(|error| error.in_store(&self.backend.name()))
     }
 }
 
