@@ -1,7 +1,9 @@
 //! One writer or many readers, in one process and across processes.
 
 use datasync::backend::file::{FileStore, OpenMode};
+use datasync::backend::{Backend, Source};
 use datasync::error::{Error, ErrorKind};
+use datasync::log::plan::{Area, Op};
 
 use crate::child::Holder;
 use crate::medium::{InFiles, Medium};
@@ -14,11 +16,10 @@ fn refused(medium: &InFiles, mode: OpenMode) -> Error {
     error
 }
 
-/// A store's directory, so that `Existing` and `ReadOnly` find one.
+/// A store's directory, with META so that `Existing` and `ReadOnly` find one.
 fn store() -> InFiles {
-    use datasync::backend::Backend;
     let medium = InFiles::new();
-    medium.open().apply(&datasync::log::plan::Op::Create(datasync::log::plan::Area::Meta)).unwrap();
+    medium.open().apply(&Op::Create(Area::Meta)).unwrap();
     medium
 }
 
@@ -68,4 +69,22 @@ fn readers_never_see_the_name_of_a_writer_that_is_gone() {
     let _reader = FileStore::open(medium.path(), OpenMode::ReadOnly).unwrap();
     let message = refused(&medium, OpenMode::Create).to_string();
     assert!(!message.contains("pid"), "{message}");
+}
+
+#[test]
+fn released_store_can_be_opened_by_others_and_is_never_touched_again() {
+    let medium = store();
+    let old = medium.open();
+    old.release();
+    old.release();
+    let new = medium.open();
+    for op in [Op::Create(Area::Base), Op::Barrier(Area::Meta), Op::BarrierDirectory] {
+        assert_eq!(old.apply(&op).unwrap_err().kind(), ErrorKind::Misuse, "{op}");
+    }
+    assert_eq!(old.read(Area::Meta, 0, &mut [0; 1]).unwrap_err().kind(), ErrorKind::Misuse);
+    assert_eq!(old.len(Area::Meta).unwrap_err().kind(), ErrorKind::Misuse);
+    assert_eq!(old.segments().unwrap_err().kind(), ErrorKind::Misuse);
+    drop(old);
+    assert_eq!(new.len(Area::Base).unwrap(), None);
+    refused(&medium, OpenMode::Create);
 }

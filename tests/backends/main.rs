@@ -3,12 +3,14 @@
 //! `ops` and its like hold functions over a [`medium::Medium`]; this file runs each of them on every medium.
 
 mod child;
+mod damage;
 mod directory;
 mod full;
 mod locks;
 mod medium;
 mod ops;
 mod syscalls;
+mod volume;
 
 /// Runs each function of a module for every medium, as tests `memory::name` and `file::name`.
 macro_rules! on_every_medium {
@@ -40,5 +42,36 @@ mod every_backend {
         many_segments_are_all_kept_right,
         threads_on_different_areas_do_not_disturb_each_other,
         broken_ops_are_misuse_and_change_nothing,
+    }
+}
+
+mod every_volume {
+    on_every_medium! { volume:
+        commits_are_read_back_while_open_and_after_closing,
+        acknowledged_commits_survive_a_crash,
+        close_leaves_base_with_exactly_the_bytes,
+        snapshot_sees_the_same_bytes_until_dropped,
+        trimmed_blocks_read_as_zeros_for_good,
+        abandoned_batch_leaves_nothing,
+        second_writer_waits_its_turn,
+        compaction_gives_the_space_back,
+        concurrent_writers_lose_nothing,
+    }
+}
+
+mod every_damaged_volume {
+    on_every_medium! { damage:
+        deleted_segment_is_named,
+        emptied_segment_is_named,
+        rot_in_the_middle_of_the_log_is_named,
+        deleted_meta_is_no_new_store,
+        damaged_meta_is_no_new_store,
+        one_damaged_copy_of_meta_does_no_harm,
+        newer_format_asks_for_an_upgrade,
+        base_edited_by_another_program_is_noticed,
+        base_cut_short_is_noticed,
+        deleted_base_is_noticed,
+        deleted_sums_are_noticed,
+        damaged_store_is_still_read_up_to_the_damage,
     }
 }

@@ -20,8 +20,26 @@ pub trait Medium {
     /// Opens the bytes there are, or begins with none.
     fn open(&self) -> Self::Opened;
 
+    /// Where it is, as messages call it.
+    fn place(&self) -> String;
+
+    /// Removes an area behind the store's back.
+    fn delete(&self, area: Area);
+
     /// The bytes of an area, `None` where there is none.
     fn bytes(&self, area: Area) -> Option<Vec<u8>>;
+
+    /// Replaces the bytes of an area behind the store's back.
+    fn overwrite(&self, area: Area, bytes: &[u8]);
+
+    /// The areas that are there, in order.
+    fn areas(&self) -> Vec<Area> {
+        let store = self.open();
+        let fixed = [Area::Meta, Area::Base, Area::Sums].into_iter();
+        let mut areas: Vec<_> = fixed.filter(|area| store.len(*area).unwrap().is_some()).collect();
+        areas.extend(store.segments().unwrap().into_iter().map(Area::Segment));
+        areas
+    }
 }
 
 pub struct InMemory(pub Memory);
@@ -37,8 +55,22 @@ impl Medium for InMemory {
         self.0.clone()
     }
 
+    fn place(&self) -> String {
+        "memory".into()
+    }
+
+    fn delete(&self, area: Area) {
+        self.0.forget(area);
+    }
+
     fn bytes(&self, area: Area) -> Option<Vec<u8>> {
         read_all(&self.0, area)
+    }
+
+    fn overwrite(&self, area: Area, bytes: &[u8]) {
+        self.0.forget(area);
+        self.0.apply(&Op::Create(area)).unwrap();
+        self.0.apply(&write(area, 0, bytes)).unwrap();
     }
 }
 
@@ -67,8 +99,20 @@ impl Medium for InFiles {
         FileStore::open(self.path(), OpenMode::Create).unwrap()
     }
 
+    fn place(&self) -> String {
+        self.path().display().to_string()
+    }
+
+    fn delete(&self, area: Area) {
+        fs::remove_file(self.file(area)).unwrap();
+    }
+
     fn bytes(&self, area: Area) -> Option<Vec<u8>> {
         fs::read(self.file(area)).ok()
+    }
+
+    fn overwrite(&self, area: Area, bytes: &[u8]) {
+        fs::write(self.file(area), bytes).unwrap();
     }
 }
 
