@@ -92,7 +92,8 @@ impl Store {
         let blocks = self.meta.body.base_blocks;
         let whose = (self.meta.store, self.checksum());
         let (number, _) = SumsPage::place(block);
-        let page = self.base.page(source, whose, number, blocks).map_err(|error| error.in_store(&self.name))?;
+        let page =
+            self.base.page(source, whose, number, blocks).map_err(|error| error.in_store(&self.name))?;
         Ok(base::entry(&page, block))
     }
 
@@ -112,7 +113,10 @@ impl Store {
         };
         if version > self.meta.body.folded {
             // A fold that never finished has overtaken the log, and the log no longer has the block.
-            let message = format!("{}: base.db: block {block} is of commit {version}, which the log has lost; `datasync salvage` saves the rest", self.name);
+            let message = format!(
+                "{}: base.db: block {block} is of commit {version}, which the log has lost; `datasync salvage` saves the rest",
+                self.name
+            );
             return fail(ErrorKind::Corrupt, message);
         }
         self.stats.reads_base += 1;
