@@ -114,7 +114,8 @@ impl Store {
         if version > self.meta.body.folded {
             // A fold that never finished has overtaken the log, and the log no longer has the block.
             let message = format!(
-                "{}: base.db: block {block} is of commit {version}, which the log has lost; `datasync salvage` saves the rest",
+                "{}: base.db: block {block} is of commit {version}, which the log has lost; `datasync salvage` saves \
+                 the rest",
                 self.name
             );
             return fail(ErrorKind::Corrupt, message);

@@ -6,8 +6,9 @@ use std::process::{Child, Command, Stdio};
 
 use datasync::backend::Backend;
 use datasync::backend::file::{FileStore, OpenMode};
-use datasync::block::SegmentId;
+use datasync::block::{BlockNo, Durability, SegmentId};
 use datasync::log::plan::{Area, Op};
+use datasync::volume::{Options, Volume};
 
 use crate::medium::{blocks, segment, write};
 
@@ -87,5 +88,34 @@ fn applies_ops_between_marks() {
     mark("commit");
     store.apply(&write(segment(1), 0, &blocks(1, 3))).unwrap();
     store.apply(&Op::Barrier(segment(1))).unwrap();
+    mark("end");
+}
+
+#[test]
+#[ignore = "only as a child of another test"]
+fn commits_between_marks() {
+    let Some(path) = std::env::var_os(STORE) else { return };
+    let store = FileStore::open(path, OpenMode::Create).unwrap();
+    let volume = Volume::open(store, Options::new().background(false)).unwrap();
+    // As SQLite commits a row: the changed page, and page 1 with its counter.
+    let commit = |round: u8, durability| {
+        let mut writer = volume.begin().unwrap();
+        for block in [0, u64::from(round)] {
+            writer.write(BlockNo(block), &[round; 4096]).unwrap();
+        }
+        writer.commit(durability).unwrap();
+    };
+    for round in 0..10 {
+        commit(round, Durability::Durable);
+    }
+    mark("durable");
+    commit(10, Durability::Durable);
+    mark("applied");
+    commit(11, Durability::Applied);
+    mark("sync");
+    volume.sync().unwrap();
+    mark("read");
+    let mut bytes = [0; 4096];
+    volume.snapshot().unwrap().read(BlockNo(3), &mut bytes).unwrap();
     mark("end");
 }

@@ -35,8 +35,16 @@ impl Mount {
     }
 
     pub fn make_read_only(&self) {
-        let status = Command::new("mount").args(["-o", "remount,ro"]).arg(self.path()).status().unwrap();
-        assert!(status.success());
+        self.remount("remount,ro");
+    }
+
+    pub fn resize(&self, size: &str) {
+        self.remount(&format!("remount,size={size}"));
+    }
+
+    fn remount(&self, options: &str) {
+        let status = Command::new("mount").args(["-o", options]).arg(self.path()).status().unwrap();
+        assert!(status.success(), "mount -o {options}");
     }
 }
 

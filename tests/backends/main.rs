@@ -3,6 +3,7 @@
 //! `ops` and its like hold functions over a [`medium::Medium`]; this file runs each of them on every medium.
 
 mod child;
+mod crowded;
 mod damage;
 mod directory;
 mod full;

@@ -68,3 +68,19 @@ fn new_directory_is_durable_in_its_parent_before_anything_is_in_it() {
     let order = [mkdir, parent, lock, meta, own];
     assert!(order.iter().all(Option::is_some) && order.is_sorted(), "{order:?} in {create:#?}");
 }
+
+#[test]
+fn small_durable_commit_is_one_write_and_one_barrier() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(trace) = Trace::of("commits_between_marks", &dir.path().join("app.datasync")) else { return };
+    let seen = |from, to| {
+        let lines = trace.between(from, to);
+        let counts = ["pwrite64", "fdatasync", "pread64"].map(|call| count(&lines, call));
+        assert_eq!(counts.iter().sum::<usize>(), lines.len(), "another call: {lines:#?}");
+        counts
+    };
+    assert_eq!(seen("durable", "applied"), [1, 1, 0]);
+    assert_eq!(seen("applied", "sync"), [1, 0, 0]);
+    assert_eq!(seen("sync", "read"), [0, 1, 0]);
+    assert_eq!(seen("read", "end"), [0, 0, 1]);
+}

@@ -53,7 +53,7 @@ impl Handle {
     /// Fills `buf` from `offset`; fewer bytes only at the end of the file.
     pub(super) fn read(&self, offset: u64, buf: &mut [u8]) -> Result<usize> {
         read_fully(|buf, at| platform::read_at(&self.file, buf, at), buf, offset)
-            .map_err(|cause| at_byte(Doing::Read, &self.path, offset, cause))
+            .map_err(|cause| at_byte(Doing::Read, &self.path, offset, &cause))
     }
 
     /// Writes all of `bytes` at `offset`.
@@ -64,7 +64,7 @@ impl Handle {
     fn write_as(&self, doing: Doing, offset: u64, bytes: &[u8]) -> Result<()> {
         self.changes.fetch_add(1, Ordering::AcqRel);
         write_fully(|bytes, at| platform::write_at(&self.file, bytes, at), bytes, offset)
-            .map_err(|cause| at_byte(doing, &self.path, offset, cause))
+            .map_err(|cause| at_byte(doing, &self.path, offset, &cause))
     }
 
     /// Sets the length.
@@ -144,7 +144,7 @@ pub(super) fn latched(path: &Path) -> Error {
     )
 }
 
-fn at_byte(doing: Doing, path: &Path, offset: u64, cause: io::Error) -> Error {
+fn at_byte(doing: Doing, path: &Path, offset: u64, cause: &io::Error) -> Error {
     let kind = cause.kind();
     trouble(doing, path, io::Error::new(kind, format!("at byte {offset}: {cause}")))
 }
@@ -282,7 +282,7 @@ mod tests {
     #[test]
     fn full_disk_is_full_and_names_the_file() {
         let cause = io::Error::from(io::ErrorKind::StorageFull);
-        let error = at_byte(Doing::Write, Path::new("/x/log-0001"), 4096, cause);
+        let error = at_byte(Doing::Write, Path::new("/x/log-0001"), 4096, &cause);
         assert_eq!(error.kind(), ErrorKind::Full);
         assert!(error.to_string().contains("/x/log-0001"), "{error}");
     }
