@@ -140,7 +140,7 @@ fn reader_changes_nothing() {
         assert!(error.message().contains(medium.path().to_str().unwrap()), "{error}");
     }
     assert_eq!(names(&medium.path()), ["LOCK", "META"]);
-    assert_eq!(medium.bytes(Area::Meta).unwrap(), blocks(1, 1));
+    assert!(medium.bytes(Area::Meta).unwrap() == blocks(1, 1), "META was changed");
 }
 
 #[test]

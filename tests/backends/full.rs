@@ -11,7 +11,7 @@ use datasync::error::ErrorKind;
 use datasync::log::plan::{Area, Op};
 use tempfile::TempDir;
 
-use crate::medium::{blocks, read_all, segment, write};
+use crate::medium::{blocks, has, segment, write};
 
 /// A small file system in memory, mounted while this lives.
 pub struct Mount(TempDir);
@@ -66,9 +66,9 @@ fn reserving_too_much_harms_nothing(store: &impl Backend) {
     let error = store.apply(&reserve(100_000)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Full, "{error}");
     assert!(error.message().contains("log-0001"), "{error}");
-    assert_eq!(read_all(store, segment(1)).unwrap(), expected, "the space was not given back");
+    has(store, segment(1), &expected);
     store.apply(&reserve(100)).unwrap();
-    assert_eq!(read_all(store, segment(1)).unwrap(), [expected, blocks(0, 97)].concat());
+    has(store, segment(1), &[expected, blocks(0, 97)].concat());
     store.apply(&Op::Barrier(segment(1))).unwrap();
 }
 
@@ -121,6 +121,6 @@ fn store_on_a_full_disk_opens_reads_and_writes_what_it_reserved() {
     let store = FileStore::open(&path, OpenMode::Existing).unwrap();
     store.apply(&write(segment(1), 9 * 4096, &blocks(9, 1))).unwrap();
     store.apply(&Op::Barrier(segment(1))).unwrap();
-    assert_eq!(read_all(&store, segment(1)).unwrap(), [blocks(0, 9), blocks(9, 1)].concat());
+    has(&store, segment(1), &[blocks(0, 9), blocks(9, 1)].concat());
     assert_eq!(store.apply(&reserve(300)).unwrap_err().kind(), ErrorKind::Full);
 }

@@ -25,16 +25,26 @@ macro_rules! on_every_medium {
     };
 }
 
+/// The same, and for the simulated disk, as tests `sim::name`.
+macro_rules! on_every_medium_and_sim {
+    ($module:ident: $($name:ident,)*) => {
+        on_every_medium! { $module: $($name,)* }
+        #[cfg(feature = "sim")]
+        mod sim {
+            $(#[test] fn $name() { crate::$module::$name::<crate::medium::InSim>(); })*
+        }
+    };
+}
+
 mod every_backend {
-    on_every_medium! { ops:
+    on_every_medium_and_sim! { ops:
         bytes_written_are_read_back,
         bytes_survive_closing_and_opening,
         read_at_the_end_is_short,
         absent_area_is_not_found,
         write_past_the_end_leaves_zeros_between,
         reserve_grows_with_zeros_and_keeps_what_is_there,
-        reserve_never_shrinks,
-        resize_cuts_and_grows_with_zeros,
+        resize_to_whole_blocks_cuts_for_good,
         create_keeps_what_is_there,
         removing_what_is_absent_is_fine,
         removed_segment_is_gone_and_its_number_starts_empty,
@@ -42,12 +52,20 @@ mod every_backend {
         barriers_succeed_after_every_kind_of_change,
         many_segments_are_all_kept_right,
         threads_on_different_areas_do_not_disturb_each_other,
+    }
+}
+
+/// Calls that the store never makes; the simulated disk stops the test at most of them.
+mod every_real_backend {
+    on_every_medium! { ops:
+        reserve_never_shrinks,
+        resize_cuts_and_grows_with_zeros,
         broken_ops_are_misuse_and_change_nothing,
     }
 }
 
 mod every_volume {
-    on_every_medium! { volume:
+    on_every_medium_and_sim! { volume:
         commits_are_read_back_while_open_and_after_closing,
         acknowledged_commits_survive_a_crash,
         close_leaves_base_with_exactly_the_bytes,

@@ -137,3 +137,46 @@ pub fn read_all(store: &impl Source, area: Area) -> Option<Vec<u8>> {
     assert_eq!(store.read(area, 0, &mut bytes).unwrap(), bytes.len());
     Some(bytes)
 }
+
+/// Checks every byte of an area, and says where the first wrong one is.
+pub fn has(store: &impl Source, area: Area, expected: &[u8]) {
+    let bytes = read_all(store, area).unwrap_or_else(|| panic!("{area} is not there"));
+    let differs = bytes.iter().zip(expected).position(|(is, should)| is != should);
+    if let Some(at) = differs {
+        panic!("{area}: byte {at} is {}, not {}", bytes[at], expected[at]);
+    }
+    assert_eq!(bytes.len(), expected.len(), "length of {area}");
+}
+
+/// The simulated disk without faults: it has to behave as the real ones do.
+#[cfg(feature = "sim")]
+pub struct InSim(datasync::backend::sim::SimDisk);
+
+#[cfg(feature = "sim")]
+impl Medium for InSim {
+    type Opened = datasync::backend::sim::SimDisk;
+
+    fn new() -> Self {
+        Self(datasync::backend::sim::SimDisk::new(1))
+    }
+
+    fn open(&self) -> Self::Opened {
+        self.0.clone()
+    }
+
+    fn place(&self) -> String {
+        self.0.name()
+    }
+
+    fn delete(&self, area: Area) {
+        unreachable!("nobody deletes {area} of a simulated disk by hand");
+    }
+
+    fn bytes(&self, area: Area) -> Option<Vec<u8>> {
+        read_all(&self.0, area)
+    }
+
+    fn overwrite(&self, area: Area, _bytes: &[u8]) {
+        unreachable!("nobody edits {area} of a simulated disk by hand");
+    }
+}
