@@ -79,7 +79,7 @@ fn full_disk_loses_nothing() {
 #[test]
 fn full_medium_gets_room_from_trimming() {
     let memory = Memory::with_limit(2 << 20);
-    let volume = open(memory.clone());
+    let volume = open(memory);
     let mut expected = Expected::new();
     fill_up(&volume, &mut expected);
     let mut writer = volume.begin().unwrap();
