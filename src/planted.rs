@@ -1,6 +1,6 @@
 //! Deliberate bugs, so that the suites can prove they would notice real ones.
 //!
-//! Each barrier, order and check of the store asks [`planted`] whether to leave itself out. Without the
+//! Each barrier, order and check of the store asks `planted` whether to leave itself out. Without the
 //! feature `sim` the answer is a constant `false` and the question compiles away. With it, a test switches
 //! one bug on for its own thread, or the variable `DATASYNC_PLANT=Name` for a whole process.
 //!

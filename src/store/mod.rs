@@ -2,7 +2,7 @@
 //!
 //! Every verb here changes memory and, where the medium has to follow, returns a
 //! [`Plan`](crate::log::plan::Plan). No files, no clock, no threads, no async, no randomness: time and seeds
-//! are arguments. Reads go through a [`Source`].
+//! are arguments. Reads go through a [`Source`](crate::log::source::Source).
 //!
 //! Invariants the fields keep, named where they are asserted:
 //! S1 `visible <= committed`, `durable <= committed`, and all three only rise.
