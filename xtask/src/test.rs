@@ -40,8 +40,15 @@ const STEPS: &[Step] = &[
     Step { name: "tests", about: "unit and integration tests", commands: tests },
     Step { name: "crash", about: "every crash of every small workload keeps every promise", commands: crash },
     Step { name: "planted", about: "every planted bug is noticed", commands: planted },
+    Step { name: "kill", about: "a writer killed in mid-commit, twenty times over", commands: kill },
+    Step {
+        name: "extension",
+        about: "the extension in the sqlite3 shell and in Python",
+        commands: extension,
+    },
     Step { name: "doctests", about: "the examples in the documentation run", commands: doctests },
     Step { name: "docs", about: "the documentation builds without a warning", commands: docs },
+    Step { name: "demo", about: "the guided tour goes as it is told", commands: demo },
 ];
 
 /// Runs the steps named in `args`, or all.
@@ -264,6 +271,23 @@ fn crash() -> Commands {
 
 fn planted() -> Commands {
     Ok(vec![ourselves("crash --planted")])
+}
+
+fn kill() -> Commands {
+    Ok(vec![ourselves("kill --native --rounds 20")])
+}
+
+fn extension() -> Commands {
+    let manifest = "--manifest-path extension/Cargo.toml";
+    Ok(vec![
+        cargo(&format!("fmt {manifest} --check -- --color never")),
+        cargo(&format!("clippy --locked {manifest} --all-targets -- -D warnings")),
+        cargo(&format!("test --locked {manifest}")),
+    ])
+}
+
+fn demo() -> Commands {
+    Ok(vec![ourselves("demo")])
 }
 
 fn doctests() -> Commands {
