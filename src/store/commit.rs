@@ -167,8 +167,13 @@ impl Store {
     /// Gives a batch up. What it spilled stays in the log without a marker and never counts; its number is
     /// not used again.
     pub fn abandon(&mut self, batch: Batch) {
-        if self.open_batch.is_some() && self.open_batch == batch.lsn {
-            self.open_batch = None;
+        let Some(lsn) = batch.lsn.filter(|lsn| self.open_batch == Some(*lsn)) else { return };
+        self.open_batch = None;
+        // Segments that were sealed while it was open hold nothing but what was committed before it.
+        for segment in &mut self.segments {
+            if segment.record.cut.is_some_and(|cut| cut.lsn == lsn) {
+                segment.fold_end = Some(self.committed);
+            }
         }
     }
 
