@@ -3,6 +3,8 @@
 
 pub mod backend;
 pub mod block;
+#[cfg(feature = "sqlite")]
+pub mod db;
 pub mod error;
 #[deny(clippy::disallowed_methods, clippy::disallowed_types, reason = "pure, see clippy.toml")]
 pub mod format;
@@ -11,4 +13,9 @@ pub mod log;
 pub mod planted;
 #[deny(clippy::disallowed_methods, clippy::disallowed_types, reason = "pure, see clippy.toml")]
 pub mod store;
+#[cfg(feature = "sqlite")]
+pub mod vfs;
 pub mod volume;
+
+#[cfg(feature = "sqlite")]
+pub use db::{Database, open};

@@ -1,0 +1,131 @@
+//! Whole databases in and out, by SQLite's own backup interface.
+//!
+//! The rule kept here: what arrives is one commit, and what leaves is one snapshot. A crash in the middle
+//! leaves an empty store, or an empty file that SQLite rolls back; nothing that was there is touched.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::backup::{Backup, StepResult};
+use rusqlite::{Connection, OpenFlags};
+
+use super::{Database, in_words, utf8};
+use crate::error::{ErrorKind, Result, fail};
+use crate::vfs::Access;
+use crate::volume::Options;
+
+/// Pages between two words of progress.
+const STEP_PAGES: i32 = 1024;
+
+/// A source that stays locked this many times [`PATIENCE`] is given up.
+const TRIES: u32 = 250;
+const PATIENCE: Duration = Duration::from_millis(20);
+
+impl Database {
+    /// Makes a store at `store` out of the database file `source`, and opens it. Any SQLite database will do,
+    /// in WAL mode too; it is only read. `progress` is told (done, all) in bytes. On return it is durable.
+    ///
+    /// ```
+    /// # let directory = tempfile::tempdir()?;
+    /// # let (source, store) = (directory.path().join("app.db"), directory.path().join("app.datasync"));
+    /// # rusqlite::Connection::open(&source)?.execute_batch("CREATE TABLE t(x); INSERT INTO t VALUES (1)")?;
+    /// use datasync::{Database, volume::Options};
+    ///
+    /// let database = Database::import(&source, &store, Options::new(), &mut |_, _| {})?;
+    /// database.connection()?.execute("INSERT INTO t VALUES (2)", [])?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// * `Misuse`: the source is no SQLite database, or there is a database in the store already.
+    /// * `Busy`: somebody keeps the source locked. `NotFound`: there is no such file.
+    /// * Else as [`Database::open`].
+    pub fn import(
+        source: impl AsRef<Path>,
+        store: impl AsRef<Path>,
+        options: Options,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Self> {
+        let source = source.as_ref();
+        let shown = source.display().to_string();
+        if !source.is_file() {
+            return fail(ErrorKind::NotFound, format!("{shown}: no such file"));
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let from = in_words(&shown, || Connection::open_with_flags(source, flags))?;
+        // Before a store is made for it: is it a database at all?
+        in_words(&shown, || from.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())))?;
+        let database = Self::open_with(store, options)?;
+        if database.volume().snapshot()?.size() > 0 {
+            let text = "there is a database in this store already; import into a new one";
+            return fail(ErrorKind::Misuse, format!("{}: {text}", database.name()));
+        }
+        let mut to = database.connection()?;
+        in_words(&shown, || to.execute_batch("PRAGMA datasync_durability = durable"))?;
+        copy(&from, &mut to, &shown, progress)?;
+        drop(to);
+        Ok(database)
+    }
+
+    /// Writes the database as a plain SQLite file at `path`, which must not exist. It is the newest commit of
+    /// the moment it begins; readers and writers go on meanwhile. `progress` is told (done, all) in bytes. On
+    /// return the file is durable.
+    ///
+    /// # Errors
+    /// * `Misuse`: something stands at `path`.
+    /// * `Expired`: it took longer than readers are allowed to hold the log up; raise the log's cap.
+    /// * `Corrupt`, `Io`, `Full`; what was written is removed.
+    pub fn export(&self, path: impl AsRef<Path>, progress: &mut dyn FnMut(u64, u64)) -> Result<()> {
+        let path = path.as_ref();
+        let shown = utf8(path)?;
+        if path.symlink_metadata().is_ok() {
+            return fail(ErrorKind::Misuse, format!("{shown}: exists already; name a new file"));
+        }
+        let from = self.connection()?;
+        // One read transaction around all the steps: they see one snapshot.
+        let begin = "BEGIN; SELECT count(*) FROM sqlite_schema";
+        in_words(self.name(), || from.execute_batch(begin))?;
+        let copied = in_words(shown, || Connection::open(path))
+            .and_then(|mut to| copy(&from, &mut to, shown, progress))
+            .and_then(|()| crate::vfs::make_durable(path));
+        if copied.is_err() {
+            crate::vfs::remove_partial(path);
+        }
+        copied
+    }
+
+    /// Whether it was opened for reading only.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.access == Access::ReadOnly
+    }
+}
+
+/// Copies the whole of `from` over `to`, as one transaction there.
+fn copy(
+    from: &Connection,
+    to: &mut Connection,
+    what: &str,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<()> {
+    let page_bytes: i64 = in_words(what, || from.query_row("PRAGMA page_size", [], |row| row.get(0)))?;
+    let bytes = |pages: i32| u64::try_from(i64::from(pages) * page_bytes).unwrap_or(0);
+    let backup = in_words(what, || Backup::new(from, to))?;
+    let mut refused = 0;
+    loop {
+        let step = in_words(what, || backup.step(STEP_PAGES))?;
+        let at = backup.progress();
+        progress(bytes(at.pagecount - at.remaining), bytes(at.pagecount));
+        match step {
+            StepResult::Done => return Ok(()),
+            StepResult::More => refused = 0,
+            _ if refused >= TRIES => {
+                return fail(ErrorKind::Busy, format!("{what}: somebody keeps it locked"));
+            }
+            _ => {
+                refused += 1;
+                crate::vfs::pause(PATIENCE);
+            }
+        }
+    }
+}

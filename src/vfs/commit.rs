@@ -1,0 +1,217 @@
+//! The writing half of a database file: staging, and the one moment that is the commit.
+//!
+//! SQLite writes pages, syncs, and then says COMMIT_PHASETWO. Only the last is the commit: until then
+//! everything is a batch that an unlock drops. When a super-journal was named (one transaction over several
+//! files) SQLite ignores what COMMIT_PHASETWO returns, so there the sync is the commit and the slot is kept
+//! until the unlock, because SQLite may still write the old pages back.
+
+use super::file::{Level, MainFile, Source, pieces};
+use super::header;
+use crate::block::{BLOCK_SIZE, BlockBytes};
+use crate::error::{ErrorKind, Result, fail};
+use crate::volume::{Snapshot, Writer};
+
+/// A batch under way.
+pub(super) struct Writing {
+    pub(super) writer: Writer,
+    /// Logical length in bytes. The writer's own may be rounded up to whole blocks until the commit.
+    pub(super) size: u64,
+    /// Something was staged since the last commit.
+    pub(super) touched: bool,
+    super_journal: bool,
+    /// A commit was made at a sync already; so must be whatever follows before the unlock.
+    early: bool,
+}
+
+impl Writing {
+    pub(super) fn new(writer: Writer) -> Self {
+        let size = writer.size();
+        Self { writer, size, touched: false, super_journal: false, early: false }
+    }
+
+    fn write(&mut self, bytes: &[u8], offset: u64) -> Result<()> {
+        self.touched = true;
+        let mut spare: Option<Box<BlockBytes>> = None;
+        for piece in pieces(offset, bytes.len()) {
+            let part = &bytes[piece.at..piece.at + piece.len];
+            match <&BlockBytes>::try_from(part) {
+                Ok(whole) => self.writer.write(piece.block, whole)?,
+                Err(_) => {
+                    let spare = spare.get_or_insert_with(|| Box::new([0; BLOCK_SIZE]));
+                    self.writer.read(piece.block, spare)?;
+                    spare[piece.within..piece.within + piece.len].copy_from_slice(part);
+                    self.writer.write(piece.block, spare)?;
+                }
+            }
+        }
+        self.size = self.size.max(offset + bytes.len() as u64);
+        Ok(())
+    }
+
+    fn truncate(&mut self, bytes: u64) -> Result<()> {
+        self.touched = true;
+        if bytes < self.size {
+            let kept = usize::try_from(bytes % BLOCK_SIZE as u64).expect("less than a block");
+            if kept > 0 {
+                // What the cut leaves of the last block must read as zeros if the file grows again.
+                self.write(&[0; BLOCK_SIZE][kept..], bytes)?;
+            }
+            self.writer.set_size(bytes)?;
+        }
+        self.size = bytes;
+        Ok(())
+    }
+
+    fn settle_size(&mut self) -> Result<()> {
+        if self.writer.size() != self.size { self.writer.set_size(self.size) } else { Ok(()) }
+    }
+}
+
+impl MainFile {
+    /// Stages `bytes` at `offset`.
+    ///
+    /// # Errors
+    /// `Full` when the batch outgrew its bound and the log has no room, `Io` and `Poisoned` as the volume.
+    pub(super) fn write(&mut self, bytes: &[u8], offset: u64) -> Result<()> {
+        let mut copy: Option<Vec<u8>> = None;
+        if header::says_wal(bytes, offset) {
+            let mut page = bytes.to_vec();
+            header::as_rollback_mode(&mut page, offset);
+            // SQLite's own copy still says WAL: it must read this page again before it next looks.
+            self.header.moved();
+            copy = Some(page);
+        }
+        let bytes = copy.as_deref().unwrap_or(bytes);
+        self.batch()?.write(bytes, offset)?;
+        self.header.note(bytes, offset, self.cached);
+        Ok(())
+    }
+
+    /// Sets the logical length.
+    ///
+    /// # Errors
+    /// As [`MainFile::write`].
+    pub(super) fn truncate(&mut self, bytes: u64) -> Result<()> {
+        self.batch()?.truncate(bytes)
+    }
+
+    /// SQLite is about to sync: the space is reserved now, while running out of it harms nothing.
+    ///
+    /// # Errors
+    /// `Full`: nothing of the transaction was written.
+    pub(super) fn before_sync(&mut self, super_journal: bool) -> Result<()> {
+        self.store().alive()?;
+        let Some(writing) = &mut self.writing else { return Ok(()) };
+        writing.super_journal = super_journal;
+        if !writing.touched {
+            return Ok(());
+        }
+        writing.settle_size()?;
+        writing.writer.reserve()
+    }
+
+    /// SQLite syncs: nothing to do, unless this is the last moment at which it listens.
+    ///
+    /// # Errors
+    /// As [`MainFile::commit`].
+    pub(super) fn sync(&mut self) -> Result<()> {
+        self.store().alive()?;
+        match &mut self.writing {
+            Some(writing) if writing.super_journal || writing.early => {
+                writing.early = true;
+                self.commit_batch(true)
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// The commit (COMMIT_PHASETWO). On return it is as durable as this connection asked for.
+    ///
+    /// # Errors
+    /// `Full`: nothing of it was written. `Indeterminate`, `Poisoned`, `Io`: reopening tells.
+    pub(super) fn commit(&mut self) -> Result<()> {
+        self.store().alive()?;
+        let Some(writing) = &self.writing else { return Ok(()) };
+        self.commit_batch(writing.early || self.mode.exclusive)?;
+        if let Some(writing) = &mut self.writing {
+            writing.early = false;
+            writing.super_journal = false;
+        }
+        Ok(())
+    }
+
+    fn commit_batch(&mut self, keep_slot: bool) -> Result<()> {
+        let durability = self.mode.durability();
+        let Some(writing) = &mut self.writing else { return Ok(()) };
+        if writing.touched {
+            writing.settle_size()?;
+            let pending = writing.writer.append(durability)?;
+            writing.touched = false;
+            // Exactly this commit: while the slot is held nobody can have made a newer one.
+            let view = self.store().volume().snapshot_newest()?;
+            self.own = view.lsn();
+            self.cached = Some(view.lsn());
+            self.header.committed(view.lsn());
+            self.view = Some(view);
+            self.settle_slot(keep_slot);
+            pending.wait()?;
+        } else {
+            self.settle_slot(keep_slot);
+        }
+        Ok(())
+    }
+
+    /// Hands the slot on before the barrier is waited for, so that one barrier can serve many commits; or
+    /// keeps it, and everybody else out, for a connection in exclusive mode.
+    fn settle_slot(&mut self, keep_slot: bool) {
+        if !keep_slot {
+            self.writing = None;
+        } else if self.mode.exclusive {
+            self.store().set_exclusive(self.number);
+        }
+    }
+
+    /// The batch to stage in.
+    ///
+    /// A connection which was not seen to ask for exclusive mode (an attached database can be put into it
+    /// unnoticed) writes again without locking; then the slot was handed on and is taken back.
+    fn batch(&mut self) -> Result<&mut Writing> {
+        self.store().alive()?;
+        if self.writing.is_none() {
+            if self.level < Level::Reserved {
+                let text = "a write without the lock that allows it";
+                return fail(ErrorKind::Misuse, format!("{}: {text}", self.store().name()));
+            }
+            self.take_slot_back()?;
+        }
+        Ok(self.writing.as_mut().expect("taken just above"))
+    }
+
+    fn take_slot_back(&mut self) -> Result<()> {
+        let writer = self.store().volume().begin()?;
+        let same = self.view.as_ref().map(Snapshot::lsn) == Some(writer.view_lsn());
+        self.mode.exclusive = true;
+        self.store().set_exclusive(self.number);
+        self.writing = Some(Writing::new(writer));
+        if same {
+            return Ok(());
+        }
+        // Somebody else committed meanwhile. SQLite drops its cache upon this error, and begins anew on the
+        // newest commit, now with the slot.
+        let view = self.store().volume().snapshot_newest()?;
+        self.look_at(view);
+        let text = "another connection wrote before this one held the database exclusively; run it again";
+        fail(ErrorKind::Stale, format!("{}: {text}", self.store().name()))
+    }
+}
+
+impl Source<'_> {
+    /// The commit it reads, for `PRAGMA datasync_snapshot`; a batch builds on it.
+    pub(super) fn lsn(&self) -> crate::block::Lsn {
+        match self {
+            Self::Batch(writing) => writing.writer.view_lsn(),
+            Self::View(view) => view.lsn(),
+            Self::Glance(view) => view.lsn(),
+        }
+    }
+}

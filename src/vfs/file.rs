@@ -1,0 +1,323 @@
+//! The database file as one connection sees it: SQLite's lock ladder over snapshots and the writer slot.
+//!
+//! | level | held |
+//! |---|---|
+//! | none | nothing; a read takes a snapshot for itself |
+//! | shared | a snapshot |
+//! | reserved and up | the snapshot and the writer slot with the batch, until the commit hands the slot on |
+//!
+//! Must not know FFI. The rules it keeps: what SQLite reads between two changes of its lock comes from one
+//! commit, or from its own batch on top of that commit; and SQLite's page cache is never trusted across a
+//! change of snapshot, whatever the database's change counter says.
+
+use std::sync::Arc;
+
+use super::commit::Writing;
+use super::pragma::Mode;
+use super::store::{Held, Store};
+use super::{header, turn};
+use crate::block::{BLOCK_SIZE, BlockBytes, BlockNo, Lsn};
+use crate::error::{ErrorKind, Result, fail};
+use crate::volume::{Snapshot, Writer};
+
+/// SQLite's lock levels, in its order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Level {
+    None,
+    Shared,
+    Reserved,
+    Pending,
+    Exclusive,
+}
+
+/// An open database file. Its fields are dropped in order: what it took from the volume before the volume.
+pub(super) struct MainFile {
+    pub(super) writing: Option<Writing>,
+    pub(super) view: Option<Snapshot>,
+    claimed: Option<Writer>,
+    held: Held,
+    pub(super) number: u64,
+    pub(super) level: Level,
+    pub(super) mode: Mode,
+    read_only: bool,
+    immutable: bool,
+    /// This connection's own last commit: it never sees less.
+    pub(super) own: Lsn,
+    /// It was refused because its snapshot was not the newest: the next one is.
+    pin_newest: bool,
+    /// The commit that SQLite's page cache agrees with, if SQLite ever read under a lock.
+    pub(super) cached: Option<Lsn>,
+    pub(super) header: header::Watch,
+}
+
+impl MainFile {
+    /// A file on `held`. An immutable one keeps the snapshot of this moment and takes no locks.
+    ///
+    /// # Errors
+    /// As `Volume::snapshot`.
+    pub(super) fn new(held: Held, mode: Mode, read_only: bool, immutable: bool) -> Result<Self> {
+        let number = held.store().number_file();
+        let view = if immutable { Some(held.store().volume().snapshot()?) } else { None };
+        Ok(Self {
+            writing: None,
+            view,
+            claimed: None,
+            held,
+            number,
+            level: Level::None,
+            mode,
+            read_only,
+            immutable,
+            own: Lsn(0),
+            pin_newest: false,
+            cached: None,
+            header: header::Watch::default(),
+        })
+    }
+
+    pub(super) fn store(&self) -> &Arc<Store> {
+        self.held.store()
+    }
+
+    /// Whether writing was ruled out when it was opened.
+    pub(super) fn is_read_only(&self) -> bool {
+        self.read_only
+    }
+
+    /// Raises the lock. Readers never wait for a writer nor it for them, so above `Reserved` nothing is asked.
+    ///
+    /// # Errors
+    /// * `Busy`: another connection writes, or holds the database exclusively.
+    /// * `Stale`: the snapshot is no longer the newest, so nothing can be written on it.
+    /// * `ReadOnly`, `Poisoned`, and whatever a snapshot can fail with.
+    pub(super) fn lock(&mut self, wanted: Level) -> Result<()> {
+        self.store().alive()?;
+        turn::forget();
+        if self.level == Level::None && wanted > Level::None {
+            self.share()?;
+            self.level = Level::Shared;
+        }
+        if wanted >= Level::Reserved && self.level < Level::Reserved {
+            self.take_slot()?;
+        }
+        self.level = self.level.max(wanted);
+        Ok(())
+    }
+
+    fn share(&mut self) -> Result<()> {
+        let store = Arc::clone(self.store());
+        let holder = store.exclusive();
+        if holder != 0 && holder != self.number {
+            let text = "another connection holds the database exclusively (locking_mode=EXCLUSIVE)";
+            return fail(ErrorKind::Busy, format!("{}: {text}", store.name()));
+        }
+        self.claimed = store.claim().collect(self.number);
+        let newest = std::mem::take(&mut self.pin_newest) || self.claimed.is_some();
+        let view = match newest {
+            true => store.volume().snapshot_newest()?,
+            false => store.volume().snapshot_from(self.own)?,
+        };
+        self.look_at(view);
+        Ok(())
+    }
+
+    /// Makes `view` what SQLite reads, and has it drop its cache if that came from elsewhere.
+    pub(super) fn look_at(&mut self, view: Snapshot) {
+        if self.cached.is_some_and(|cached| cached != view.lsn()) {
+            self.header.moved();
+        }
+        self.cached = Some(view.lsn());
+        self.view = Some(view);
+    }
+
+    fn take_slot(&mut self) -> Result<()> {
+        let store = Arc::clone(self.store());
+        if self.read_only {
+            return fail(ErrorKind::ReadOnly, format!("{}: opened for reading only", store.name()));
+        }
+        let base = self.view.as_ref().map(Snapshot::lsn);
+        if base.is_some_and(|base| store.volume().committed_lsn() > base) {
+            return self.stale();
+        }
+        let writer = match self.claimed.take() {
+            Some(writer) => writer,
+            None => self.begin()?,
+        };
+        if base != Some(writer.view_lsn()) {
+            return self.stale();
+        }
+        self.writing = Some(Writing::new(writer));
+        Ok(())
+    }
+
+    fn begin(&self) -> Result<Writer> {
+        let store = self.store();
+        store.volume().begin().or_else(|error| {
+            if error.kind() == ErrorKind::Busy {
+                if let Some(writer) = store.claim().refused() {
+                    return Ok(writer);
+                }
+                turn::wait_for(store, self.number);
+            }
+            Err(error)
+        })
+    }
+
+    fn stale(&mut self) -> Result<()> {
+        self.pin_newest = true;
+        turn::wait_for(self.store(), self.number);
+        let text = "the database changed after this transaction began to read; roll back and begin again";
+        fail(ErrorKind::Stale, format!("{}: {text}", self.store().name()))
+    }
+
+    /// Lowers the lock. A batch that was not committed is dropped here.
+    ///
+    /// # Errors
+    /// Letting go of commits that were seen before they were durable waits for them, and can fail as
+    /// `Volume::sync` does. The lock is lowered all the same.
+    pub(super) fn unlock(&mut self, wanted: Level) -> Result<()> {
+        if wanted <= Level::Shared {
+            if self.writing.take().is_some_and(|writing| writing.touched) {
+                self.header.forget();
+            }
+            self.store().clear_exclusive(self.number);
+        }
+        self.level = self.level.min(wanted);
+        if wanted > Level::None || self.immutable {
+            return Ok(());
+        }
+        self.claimed = None;
+        let seen = self.view.take().map(|view| view.lsn());
+        // ORDER: the transaction ends only after what it may have read is durable; told earlier, a crash
+        // could take back what its caller has already acted on.
+        if seen.is_some_and(|seen| seen > self.store().volume().visible_lsn()) {
+            self.store().alive()?;
+            self.store().volume().sync()?;
+        }
+        Ok(())
+    }
+
+    /// Whether anybody is writing.
+    pub(super) fn is_reserved(&self) -> bool {
+        self.level >= Level::Reserved || self.store().volume().writer_active()
+    }
+
+    /// Logical length in bytes, as this connection sees it.
+    ///
+    /// # Errors
+    /// As a snapshot.
+    pub(super) fn size(&self) -> Result<u64> {
+        self.store().alive()?;
+        Ok(self.source()?.size())
+    }
+
+    /// Fills `buf` from `offset` and returns how many bytes there were.
+    ///
+    /// # Errors
+    /// As reading a block: `Io`, `Corrupt`, `AlgoMismatch`, `Expired`, `Poisoned`.
+    pub(super) fn read(&mut self, buf: &mut [u8], offset: u64) -> Result<usize> {
+        self.store().alive()?;
+        if let Some(done) = self.header.answer(buf, offset, self.cached) {
+            return Ok(done);
+        }
+        let source = self.source()?;
+        let there = source.size().saturating_sub(offset).min(buf.len() as u64);
+        let there = usize::try_from(there).expect("no longer than the buffer");
+        read_bytes(&source, &mut buf[..there], offset)?;
+        drop(source);
+        header::as_rollback_mode(&mut buf[..there], offset);
+        if self.level > Level::None {
+            self.header.note(&buf[..there], offset, self.cached);
+        }
+        Ok(there)
+    }
+
+    pub(super) fn source(&self) -> Result<Source<'_>> {
+        match (&self.writing, &self.view) {
+            (Some(writing), _) => Ok(Source::Batch(writing)),
+            (None, Some(view)) => Ok(Source::View(view)),
+            (None, None) => Ok(Source::Glance(self.store().volume().snapshot_from(self.own)?)),
+        }
+    }
+}
+
+impl Drop for MainFile {
+    fn drop(&mut self) {
+        self.store().clear_exclusive(self.number);
+        drop(self.store().claim().collect(self.number));
+    }
+}
+
+/// Where a read comes from.
+pub(super) enum Source<'a> {
+    Batch(&'a Writing),
+    View(&'a Snapshot),
+    /// Without a lock: whatever is the newest at this moment.
+    Glance(Snapshot),
+}
+
+impl Source<'_> {
+    pub(super) fn size(&self) -> u64 {
+        match self {
+            Self::Batch(writing) => writing.size,
+            Self::View(view) => view.size(),
+            Self::Glance(view) => view.size(),
+        }
+    }
+
+    pub(super) fn block(&self, block: BlockNo, out: &mut BlockBytes) -> Result<()> {
+        match self {
+            Self::Batch(writing) => writing.writer.read(block, out),
+            Self::View(view) => view.read(block, out),
+            Self::Glance(view) => view.read(block, out),
+        }
+    }
+}
+
+/// Reads whole blocks straight into `buf`, the ends of it by way of a copy.
+fn read_bytes(source: &Source<'_>, buf: &mut [u8], offset: u64) -> Result<()> {
+    let mut spare: Option<Box<BlockBytes>> = None;
+    for piece in pieces(offset, buf.len()) {
+        let part = &mut buf[piece.at..piece.at + piece.len];
+        match <&mut BlockBytes>::try_from(&mut *part) {
+            Ok(whole) => source.block(piece.block, whole)?,
+            Err(_) => {
+                let spare = spare.get_or_insert_with(|| Box::new([0; BLOCK_SIZE]));
+                source.block(piece.block, spare)?;
+                part.copy_from_slice(&spare[piece.within..piece.within + piece.len]);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A run of bytes within one block.
+pub(super) struct Piece {
+    /// Where it begins in the caller's buffer.
+    pub at: usize,
+    pub len: usize,
+    pub block: BlockNo,
+    /// Where it begins in the block.
+    pub within: usize,
+}
+
+/// Cuts `len` bytes at `offset` where blocks meet.
+pub(super) fn pieces(offset: u64, len: usize) -> impl Iterator<Item = Piece> {
+    let unit = BLOCK_SIZE as u64;
+    let mut done = 0;
+    std::iter::from_fn(move || {
+        if done == len {
+            return None;
+        }
+        let position = offset + done as u64;
+        let within = usize::try_from(position % unit).expect("less than a block");
+        let piece = Piece {
+            at: done,
+            len: (BLOCK_SIZE - within).min(len - done),
+            block: BlockNo(position / unit),
+            within,
+        };
+        done += piece.len;
+        Some(piece)
+    })
+}

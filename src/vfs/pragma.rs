@@ -1,0 +1,220 @@
+//! Pragmas: those of SQLite that this VFS must know about, and its own.
+//!
+//! | pragma | answer | effect |
+//! |---|---|---|
+//! | `datasync_stats` | JSON | none |
+//! | `datasync_recovery` | JSON | none: what opening the store found |
+//! | `datasync_snapshot` | an LSN | none: the commit this connection reads now |
+//! | `datasync_error` | text, empty if none | none: the last error of the store in this process, in words |
+//! | `datasync_sync` | an LSN | everything committed so far is durable |
+//! | `datasync_compact` | `ok` | folds what can be folded into base.db |
+//! | `datasync_verify` | `ok`, or what is damaged | reads everything and checks it |
+//! | `datasync_durability` | `applied`, `durable`, `witnessed` | none: what this connection's commits wait for |
+//! | `datasync_durability = X` | X | as it says; `synchronous` goes back to following `PRAGMA synchronous` |
+//!
+//! Without `datasync_durability`, a commit is `durable` at `synchronous=FULL` (SQLite's default) and EXTRA, and
+//! `applied` at NORMAL and OFF: visible at once, and durable with the next durable commit, `datasync_sync` or
+//! close. All take a schema name in front, as in `PRAGMA other.datasync_sync`.
+//!
+//! The rule kept here: what SQLite would refuse is not taken for granted. A pragma is seen before SQLite acts.
+
+use super::file::MainFile;
+use crate::block::Durability;
+use crate::error::{Error, ErrorKind, Result, fail};
+
+/// What the connection wants of its commits, if it said so: otherwise `PRAGMA synchronous` decides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Wanted(Option<Durability>);
+
+impl Wanted {
+    /// Reads a value of `datasync_durability`.
+    ///
+    /// # Errors
+    /// `Misuse` for anything else.
+    pub(super) fn read(value: &str) -> Result<Self> {
+        match value.to_ascii_lowercase().as_str() {
+            "applied" => Ok(Self(Some(Durability::Applied))),
+            "durable" => Ok(Self(Some(Durability::Durable))),
+            "witnessed" => Ok(Self(Some(Durability::Witnessed))),
+            "synchronous" => Ok(Self(None)),
+            _ => fail(
+                ErrorKind::Misuse,
+                format!("durability {value:?}: it is applied, durable, witnessed or synchronous"),
+            ),
+        }
+    }
+}
+
+/// `PRAGMA synchronous`, as far as it matters here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Synchronous {
+    /// OFF and NORMAL.
+    Relaxed,
+    /// FULL and EXTRA.
+    Full,
+}
+
+impl Synchronous {
+    /// What SQLite makes of the text: on, yes, true and 1 are NORMAL, and so is every word it does not know.
+    pub(super) fn read(text: &str) -> Self {
+        let text = text.to_ascii_lowercase();
+        let level = match text.as_str() {
+            "full" | "extra" => 2,
+            digits if digits.starts_with(|first: char| first.is_ascii_digit()) => {
+                let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+                // Three bits are all SQLite keeps, and it counts from one.
+                digits[..end].parse::<u32>().map_or(0, |level| level.wrapping_add(1) & 7).saturating_sub(1)
+            }
+            _ => 1,
+        };
+        if level >= 2 { Self::Full } else { Self::Relaxed }
+    }
+}
+
+/// What pragmas have set on one database file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mode {
+    pub(super) synchronous: Synchronous,
+    pub(super) wanted: Wanted,
+    /// locking_mode=EXCLUSIVE.
+    pub(super) exclusive: bool,
+    journal: &'static str,
+}
+
+impl Mode {
+    pub(super) fn new(synchronous: Synchronous, wanted: Wanted) -> Self {
+        Self { synchronous, wanted, exclusive: false, journal: "delete" }
+    }
+
+    /// What a commit waits for.
+    pub(super) fn durability(&self) -> Durability {
+        match (self.wanted.0, self.synchronous) {
+            (Some(wanted), _) => wanted,
+            (None, Synchronous::Full) => Durability::Durable,
+            (None, Synchronous::Relaxed) => Durability::Applied,
+        }
+    }
+}
+
+/// What becomes of a pragma.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// SQLite goes on with it.
+    NotOurs,
+    /// It is done; this is its row.
+    Row(String),
+}
+
+impl MainFile {
+    /// A pragma before SQLite looks at it. `in_transaction` is whether BEGIN is open on the connection.
+    ///
+    /// # Errors
+    /// `Misuse` for a pragma of ours that does not exist or a value it does not take; else as what it does.
+    pub(super) fn pragma(&mut self, name: &str, value: Option<&str>, in_transaction: bool) -> Result<Answer> {
+        let name = name.to_ascii_lowercase();
+        match (name.as_str(), value) {
+            ("synchronous", Some(value)) => {
+                // SQLite refuses this one inside a transaction, and then nothing has changed.
+                if !in_transaction {
+                    self.mode.synchronous = Synchronous::read(value);
+                }
+                Ok(Answer::NotOurs)
+            }
+            ("locking_mode", Some(value)) => {
+                match value.to_ascii_lowercase().as_str() {
+                    "exclusive" => self.mode.exclusive = true,
+                    "normal" => self.mode.exclusive = false,
+                    _ => {}
+                }
+                Ok(Answer::NotOurs)
+            }
+            ("journal_mode", Some(value)) => Ok(self.journal_mode(value)),
+            (own, value) if own.starts_with("datasync_") => self.own_pragma(own, value).map(Answer::Row),
+            _ => Ok(Answer::NotOurs),
+        }
+    }
+
+    fn journal_mode(&mut self, value: &str) -> Answer {
+        let value = value.to_ascii_lowercase();
+        if value == "wal" {
+            // Left to SQLite this is refused too, but not in exclusive mode, which needs no shared memory.
+            return Answer::Row(self.mode.journal.to_owned());
+        }
+        let modes = ["delete", "persist", "off", "truncate", "memory"];
+        if let Some(mode) = modes.into_iter().find(|mode| *mode == value) {
+            self.mode.journal = mode;
+        }
+        Answer::NotOurs
+    }
+
+    fn own_pragma(&mut self, name: &str, value: Option<&str>) -> Result<String> {
+        if let Some(value) = value {
+            if name != "datasync_durability" {
+                return fail(ErrorKind::Misuse, format!("PRAGMA {name} takes no value"));
+            }
+            self.mode.wanted = Wanted::read(value)?;
+        }
+        if name == "datasync_error" {
+            return Ok(self.store().last_error().map(|trouble| trouble.text).unwrap_or_default());
+        }
+        self.store().alive()?;
+        let volume = self.store().volume();
+        match name {
+            "datasync_durability" => Ok(durability_name(self.mode.durability()).to_owned()),
+            "datasync_snapshot" => Ok(self.source()?.lsn().to_string()),
+            "datasync_stats" => Ok(super::report::stats(&volume.stats())),
+            "datasync_recovery" => Ok(super::report::recovery(volume.recovery())),
+            "datasync_sync" => Ok(volume.sync()?.to_string()),
+            "datasync_verify" => Ok(super::report::verify(&volume.verify(&mut |_, _| {})?)),
+            "datasync_compact" if self.writing.is_some() => {
+                fail(ErrorKind::Misuse, "PRAGMA datasync_compact inside a write transaction: commit first")
+            }
+            "datasync_compact" => volume.compact().map(|()| "ok".to_owned()),
+            _ => Err(no_such_pragma(name)),
+        }
+    }
+}
+
+fn no_such_pragma(name: &str) -> Error {
+    let text = format!(
+        "no pragma {name}; there are datasync_stats, datasync_recovery, datasync_snapshot, datasync_error, \
+         datasync_sync, datasync_compact, datasync_verify, datasync_durability"
+    );
+    Error::new(ErrorKind::Misuse, text)
+}
+
+fn durability_name(durability: Durability) -> &'static str {
+    match durability {
+        Durability::Applied => "applied",
+        Durability::Durable => "durable",
+        Durability::Witnessed => "witnessed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn synchronous_is_read_as_sqlite_reads_it() {
+        for full in ["FULL", "extra", "2", "3", "10", "2nd"] {
+            assert_eq!(Synchronous::read(full), Synchronous::Full, "{full}");
+        }
+        for relaxed in ["off", "normal", "on", "yes", "0", "1", "fulll", "8", "7", "-3", ""] {
+            assert_eq!(Synchronous::read(relaxed), Synchronous::Relaxed, "{relaxed}");
+        }
+    }
+
+    #[test]
+    fn what_was_asked_for_by_name_outranks_synchronous() {
+        let mut mode = Mode::new(Synchronous::Full, Wanted::default());
+        assert_eq!(mode.durability(), Durability::Durable);
+        mode.synchronous = Synchronous::Relaxed;
+        assert_eq!(mode.durability(), Durability::Applied);
+        mode.wanted = Wanted::read("Witnessed").unwrap();
+        assert_eq!(mode.durability(), Durability::Witnessed);
+        mode.wanted = Wanted::read("synchronous").unwrap();
+        assert_eq!(mode.durability(), Durability::Applied);
+        assert_eq!(Wanted::read("sometimes").unwrap_err().kind(), ErrorKind::Misuse);
+    }
+}
