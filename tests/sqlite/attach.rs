@@ -1,0 +1,120 @@
+//! Several databases on one connection: two stores, a store and a plain file, temporary ones.
+
+use datasync::Database;
+use datasync::backend::memory::Memory;
+use datasync::volume::{Options, Volume};
+use rusqlite::{Connection, ffi};
+
+use super::common::{Place, assert_sound, code_of, number, run, text};
+
+/// A connection to store `a` with store `b` attached; both have a table `t`.
+fn pair(place: &Place) -> Connection {
+    for name in ["a", "b"] {
+        run(&datasync::open(place.path(name)).unwrap(), "CREATE TABLE t(x); INSERT INTO t VALUES (0)");
+    }
+    let connection = datasync::open(place.path("a")).unwrap();
+    run(&connection, &format!("ATTACH '{}' AS b", place.text("b")));
+    connection
+}
+
+fn entries(place: &Place) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(place.path("."))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn one_transaction_over_two_stores_commits_in_both_and_rolls_back_in_both() {
+    let place = Place::new();
+    let connection = pair(&place);
+    for mode in ["delete", "truncate", "persist", "memory", "off"] {
+        run(&connection, &format!("PRAGMA main.journal_mode={mode}; PRAGMA b.journal_mode={mode}"));
+        run(&connection, "BEGIN; UPDATE t SET x = x + 1; UPDATE b.t SET x = x + 1; COMMIT");
+        run(&connection, "BEGIN; UPDATE t SET x = x + 100; UPDATE b.t SET x = x + 100; ROLLBACK");
+    }
+    assert_eq!(entries(&place), ["a", "b"], "no super-journal stays behind");
+    let others = [datasync::open(place.path("a")).unwrap(), datasync::open(place.path("b")).unwrap()];
+    for other in &others {
+        assert_eq!(number(other, "SELECT x FROM t"), 5);
+        run(other, "INSERT INTO t VALUES (1)");
+        assert_sound(other);
+    }
+    assert_eq!(number(&connection, "SELECT count(*) FROM b.t"), 2);
+}
+
+#[test]
+fn a_plain_file_and_a_store_share_a_transaction() {
+    let place = Place::new();
+    let connection = datasync::open(place.path("a")).unwrap();
+    run(
+        &connection,
+        &format!("ATTACH 'file:{}?vfs={}' AS p", place.text("plain.db"), super::transfer::HOST_VFS),
+    );
+    run(&connection, "CREATE TABLE t(x); CREATE TABLE p.u(x)");
+    run(&connection, "BEGIN; INSERT INTO t VALUES (1); INSERT INTO u VALUES (2); COMMIT");
+    run(&connection, "BEGIN; INSERT INTO t VALUES (1); INSERT INTO u VALUES (2); ROLLBACK");
+    drop(connection);
+    assert_eq!(entries(&place), ["a", "plain.db"]);
+    let plain = Connection::open(place.path("plain.db")).unwrap();
+    assert_eq!(number(&plain, "SELECT sum(x) FROM u"), 2);
+    let through = Connection::open(place.path("plain.db")).unwrap();
+    run(&through, &format!("ATTACH 'file:{}?vfs=datasync' AS s", place.text("a")));
+    run(&through, "BEGIN; INSERT INTO s.t VALUES (10); INSERT INTO u VALUES (20); COMMIT");
+    assert_eq!(number(&through, "SELECT sum(x) FROM s.t"), 11);
+    assert_eq!(number(&plain, "SELECT sum(x) FROM u"), 22);
+}
+
+#[test]
+fn temporary_databases_and_tables_work_beside_a_store() {
+    let place = Place::new();
+    let connection = datasync::open(place.path("a")).unwrap();
+    run(&connection, "ATTACH '' AS scratch; ATTACH ':memory:' AS memory; CREATE TABLE t(x)");
+    run(&connection, "CREATE TABLE scratch.s(x); CREATE TABLE memory.m(x); CREATE TEMP TABLE v(x)");
+    let many = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 3000)";
+    run(&connection, "PRAGMA scratch.cache_size=5; PRAGMA temp.cache_size=5; BEGIN");
+    for table in ["t", "scratch.s", "memory.m", "temp.v"] {
+        run(&connection, &format!("INSERT INTO {table} {many} SELECT x FROM n"));
+    }
+    run(&connection, "COMMIT");
+    let joined = "SELECT count(*) FROM t JOIN s USING (x) JOIN m USING (x) JOIN v USING (x)";
+    assert_eq!(number(&connection, joined), 3000);
+    assert_eq!(
+        number(&connection, "SELECT count(*) FROM (SELECT randomblob(500) AS b FROM t ORDER BY b)"),
+        3000
+    );
+    drop(connection);
+    assert_eq!(entries(&place), ["a"]);
+}
+
+#[test]
+fn when_the_second_of_two_stores_is_full_the_first_is_as_it_was() {
+    let place = Place::new();
+    let memory = Memory::new();
+    let volume = Volume::open(memory.clone(), Options::new().background(false)).unwrap();
+    let full = Database::over(volume).unwrap();
+    run(&full.connection().unwrap(), "CREATE TABLE u(x); INSERT INTO u VALUES (0)");
+    let connection = datasync::open(place.path("a")).unwrap();
+    run(&connection, "PRAGMA cache_size=5; CREATE TABLE t(x, y); INSERT INTO t VALUES (0, NULL)");
+    run(&connection, &format!("ATTACH '{}' AS f", full.name()));
+    let many = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 3000)";
+    for spilled in [1, 500] {
+        run(&connection, "BEGIN");
+        run(&connection, &format!("INSERT INTO t {many} SELECT x, randomblob({spilled}) FROM n"));
+        run(&connection, &format!("INSERT INTO u {many} SELECT randomblob(3000) FROM n"));
+        memory.set_limit(Some(memory.used()));
+        assert_eq!(code_of(connection.execute_batch("COMMIT")), ffi::SQLITE_FULL);
+        memory.set_limit(None);
+        if !connection.is_autocommit() {
+            run(&connection, "ROLLBACK");
+        }
+        assert_eq!(number(&connection, "SELECT count(*) FROM t"), 1, "spilled {spilled}");
+        assert_eq!(number(&connection, "SELECT count(*) FROM u"), 1);
+        assert_eq!(number(&datasync::open(place.path("a")).unwrap(), "SELECT count(*) FROM t"), 1);
+    }
+    run(&connection, "BEGIN; INSERT INTO t VALUES (1, 1); INSERT INTO u VALUES (1); COMMIT");
+    assert_eq!(text(&connection, "PRAGMA integrity_check"), "ok");
+    assert_eq!(number(&full.connection().unwrap(), "SELECT count(*) FROM u"), 2);
+}

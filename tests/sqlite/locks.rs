@@ -1,0 +1,171 @@
+//! Who may do what while somebody else does something.
+
+use std::time::{Duration, Instant};
+
+use rusqlite::ffi;
+
+use super::common::{Place, assert_sound, code_of, number, run};
+
+#[test]
+fn a_reader_keeps_its_snapshot_while_a_writer_commits() {
+    let place = Place::new();
+    let database = place.store();
+    let (writer, reader) = (database.connection().unwrap(), database.connection().unwrap());
+    run(&writer, "CREATE TABLE t(x); INSERT INTO t VALUES (1)");
+    run(&reader, "BEGIN");
+    assert_eq!(number(&reader, "SELECT count(*) FROM t"), 1);
+    for more in 2..10 {
+        run(&writer, "INSERT INTO t VALUES (2)");
+        assert_eq!(number(&reader, "SELECT count(*) FROM t"), 1);
+        assert_eq!(number(&writer, "SELECT count(*) FROM t"), more);
+    }
+    run(&reader, "COMMIT");
+    assert_eq!(number(&reader, "SELECT count(*) FROM t"), 9);
+}
+
+#[test]
+fn writing_on_a_stale_snapshot_is_refused_as_such_and_at_once() {
+    let place = Place::new();
+    let database = place.store();
+    let (first, second) = (database.connection().unwrap(), database.connection().unwrap());
+    run(&first, "CREATE TABLE t(x)");
+    run(&second, "BEGIN");
+    assert_eq!(number(&second, "SELECT count(*) FROM t"), 0);
+    run(&first, "INSERT INTO t VALUES (1)");
+    let began = Instant::now();
+    let refused = code_of(second.execute_batch("INSERT INTO t VALUES (2)"));
+    assert_eq!(refused, ffi::SQLITE_BUSY_SNAPSHOT);
+    assert!(
+        began.elapsed() < Duration::from_secs(2),
+        "the busy handler must not be asked: waiting cannot help"
+    );
+    assert_eq!(number(&second, "SELECT count(*) FROM t"), 0, "the snapshot is still there");
+    run(&second, "ROLLBACK; INSERT INTO t VALUES (2)");
+    assert_eq!(number(&first, "SELECT count(*) FROM t"), 2);
+}
+
+#[test]
+fn a_second_writer_is_busy_until_its_turn_comes() {
+    let place = Place::new();
+    let database = place.store();
+    let (first, second) = (database.connection().unwrap(), database.connection().unwrap());
+    run(&first, "CREATE TABLE t(x); BEGIN IMMEDIATE; INSERT INTO t VALUES (1)");
+    second.busy_timeout(Duration::ZERO).unwrap();
+    assert_eq!(code_of(second.execute_batch("BEGIN IMMEDIATE")), ffi::SQLITE_BUSY);
+    assert_eq!(number(&second, "SELECT count(*) FROM t"), 0, "reading is not refused");
+    second.busy_timeout(Duration::from_millis(150)).unwrap();
+    let began = Instant::now();
+    assert_eq!(code_of(second.execute_batch("BEGIN IMMEDIATE")), ffi::SQLITE_BUSY);
+    assert!(began.elapsed() >= Duration::from_millis(100), "it waits as long as it was told");
+    second.busy_timeout(Duration::from_secs(60)).unwrap();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(move || {
+            run(&second, "INSERT INTO t VALUES (2)");
+            second
+        });
+        std::thread::sleep(Duration::from_millis(50));
+        run(&first, "COMMIT");
+        let second = waiting.join().unwrap();
+        assert_eq!(number(&second, "SELECT count(*) FROM t"), 2);
+    });
+}
+
+#[test]
+fn a_writer_that_gave_up_waiting_leaves_the_slot_to_others() {
+    let place = Place::new();
+    let database = place.store();
+    let (first, second, third) =
+        (database.connection().unwrap(), database.connection().unwrap(), database.connection().unwrap());
+    run(&first, "CREATE TABLE t(x)");
+    for _ in 0..5 {
+        run(&first, "BEGIN IMMEDIATE; INSERT INTO t VALUES (1)");
+        second.busy_timeout(Duration::from_millis(5)).unwrap();
+        assert_eq!(code_of(second.execute_batch("BEGIN IMMEDIATE")), ffi::SQLITE_BUSY);
+        run(&first, "COMMIT");
+        run(&third, "INSERT INTO t VALUES (3)");
+        run(&second, "INSERT INTO t VALUES (2)");
+    }
+    assert_eq!(number(&third, "SELECT count(*) FROM t"), 15);
+}
+
+#[test]
+fn begin_exclusive_lets_readers_read() {
+    let place = Place::new();
+    let database = place.store();
+    let (writer, reader) = (database.connection().unwrap(), database.connection().unwrap());
+    run(&writer, "CREATE TABLE t(x); BEGIN EXCLUSIVE; INSERT INTO t VALUES (1)");
+    assert_eq!(number(&reader, "SELECT count(*) FROM t"), 0);
+    run(&writer, "COMMIT");
+    assert_eq!(number(&reader, "SELECT count(*) FROM t"), 1);
+}
+
+#[test]
+fn exclusive_locking_mode_keeps_everybody_out_until_it_ends() {
+    let place = Place::new();
+    let database = place.store();
+    let (holder, other) = (database.connection().unwrap(), database.connection().unwrap());
+    other.busy_timeout(Duration::ZERO).unwrap();
+    run(&holder, "CREATE TABLE t(x); PRAGMA locking_mode=EXCLUSIVE");
+    assert_eq!(number(&other, "SELECT count(*) FROM t"), 0);
+    for round in 1..20 {
+        // From the second one on SQLite neither locks nor raises the change counter.
+        run(&holder, "INSERT INTO t VALUES (1)");
+        assert_eq!(number(&holder, "SELECT count(*) FROM t"), round);
+        assert_eq!(code_of(other.execute_batch("SELECT * FROM t")), ffi::SQLITE_BUSY);
+        assert_eq!(code_of(other.execute_batch("INSERT INTO t VALUES (2)")), ffi::SQLITE_BUSY);
+    }
+    run(&holder, "BEGIN; INSERT INTO t VALUES (1); ROLLBACK");
+    run(&holder, "PRAGMA locking_mode=NORMAL; SELECT * FROM t");
+    assert_eq!(number(&other, "SELECT count(*) FROM t"), 19);
+    run(&other, "INSERT INTO t VALUES (2)");
+    assert_eq!(number(&holder, "SELECT count(*) FROM t"), 20);
+    assert_sound(&holder);
+}
+
+#[test]
+fn a_cache_from_before_an_exclusive_holder_is_not_trusted_after_it() {
+    let place = Place::new();
+    let database = place.store();
+    let (holder, other) = (database.connection().unwrap(), database.connection().unwrap());
+    run(&holder, "CREATE TABLE t(x); INSERT INTO t VALUES (1)");
+    // Attached: the pragma for all databases is not shown to this one's file.
+    let through = rusqlite::Connection::open_in_memory().unwrap();
+    run(
+        &through,
+        &format!("ATTACH 'file:{}?vfs=datasync' AS s; PRAGMA locking_mode=EXCLUSIVE", database.name()),
+    );
+    run(&through, "UPDATE s.t SET x = 2");
+    assert_eq!(number(&other, "SELECT x FROM t"), 2);
+    run(&through, "UPDATE s.t SET x = 3");
+    run(&through, "UPDATE s.t SET x = 4");
+    drop(through);
+    assert_eq!(number(&other, "SELECT x FROM t"), 4);
+    assert_eq!(number(&holder, "SELECT x FROM t"), 4);
+}
+
+#[test]
+fn closing_in_the_middle_of_a_transaction_rolls_it_back_and_frees_the_slot() {
+    let place = Place::new();
+    let database = place.store();
+    let (first, second) = (database.connection().unwrap(), database.connection().unwrap());
+    run(&first, "CREATE TABLE t(x); BEGIN IMMEDIATE; INSERT INTO t VALUES (1)");
+    drop(first);
+    run(&second, "INSERT INTO t VALUES (2)");
+    assert_eq!(number(&second, "SELECT sum(x) FROM t"), 2);
+}
+
+#[test]
+fn a_failed_statement_inside_a_transaction_harms_only_itself() {
+    let place = Place::new();
+    let database = place.store();
+    let connection = database.connection().unwrap();
+    run(&connection, "PRAGMA cache_size=3; CREATE TABLE t(x UNIQUE, y)");
+    run(&connection, "BEGIN; INSERT INTO t VALUES (500, '')");
+    let many = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 800)
+                INSERT INTO t SELECT x, randomblob(300) FROM n";
+    assert_eq!(code_of(connection.execute_batch(many)) & 0xff, ffi::SQLITE_CONSTRAINT);
+    assert_eq!(number(&connection, "SELECT count(*) FROM t"), 1);
+    run(&connection, "COMMIT");
+    assert_eq!(number(&connection, "SELECT count(*) FROM t"), 1);
+    assert_sound(&connection);
+}

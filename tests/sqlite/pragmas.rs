@@ -1,0 +1,89 @@
+//! The pragmas of `vfs::pragma`'s table, and how durability follows from what was asked.
+
+use super::common::{Place, number, run, text};
+
+#[test]
+fn each_pragma_answers() {
+    let place = Place::new();
+    let database = place.store();
+    let connection = database.connection().unwrap();
+    let before = text(&connection, "PRAGMA datasync_snapshot").parse::<i64>().unwrap();
+    run(&connection, "CREATE TABLE t(x); INSERT INTO t VALUES (1)");
+    let after = text(&connection, "PRAGMA datasync_snapshot").parse::<i64>().unwrap();
+    assert!(after > before, "{before} {after}");
+    assert_eq!(text(&connection, "PRAGMA datasync_verify"), "ok");
+    assert_eq!(text(&connection, "PRAGMA datasync_compact"), "ok");
+    assert_eq!(text(&connection, "PRAGMA datasync_sync"), after.to_string());
+    assert_eq!(text(&connection, "PRAGMA datasync_error"), "");
+    for pragma in ["datasync_stats", "datasync_recovery"] {
+        let json = text(&connection, &format!("PRAGMA {pragma}"));
+        assert_eq!(number(&connection, &format!("SELECT json_valid('{json}')")), 1, "{json}");
+    }
+}
+
+#[test]
+fn pragmas_that_do_not_exist_say_which_do() {
+    let place = Place::new();
+    let connection = place.store().connection().unwrap();
+    let error = connection.execute_batch("PRAGMA datasync_durrability").unwrap_err().to_string();
+    assert!(error.contains("datasync_durability"), "{error}");
+    let error = connection.execute_batch("PRAGMA datasync_durability = often").unwrap_err().to_string();
+    assert!(error.contains("often") && error.contains("witnessed"), "{error}");
+    let error = connection.execute_batch("BEGIN IMMEDIATE; PRAGMA datasync_compact").unwrap_err().to_string();
+    assert!(error.contains("commit first"), "{error}");
+    run(&connection, "ROLLBACK");
+}
+
+#[test]
+fn durability_follows_synchronous_until_it_is_set_itself() {
+    let place = Place::new();
+    let database = place.store();
+    let connection = database.connection().unwrap();
+    let durability = || text(&connection, "PRAGMA datasync_durability");
+    assert_eq!(durability(), "durable", "FULL is what SQLite begins with");
+    for (synchronous, expected) in [
+        ("OFF", "applied"),
+        ("FULL", "durable"),
+        ("NORMAL", "applied"),
+        ("EXTRA", "durable"),
+        ("1", "applied"),
+        ("2", "durable"),
+    ] {
+        run(&connection, &format!("PRAGMA main.synchronous={synchronous}"));
+        assert_eq!(durability(), expected, "{synchronous}");
+    }
+    run(&connection, "BEGIN");
+    assert!(connection.execute_batch("PRAGMA synchronous=OFF").is_err(), "SQLite refuses it here");
+    assert_eq!(durability(), "durable", "so it has not been set");
+    run(&connection, "COMMIT; PRAGMA datasync_durability=witnessed; PRAGMA synchronous=OFF");
+    assert_eq!(durability(), "witnessed");
+    run(&connection, "PRAGMA datasync_durability=synchronous");
+    assert_eq!(durability(), "applied");
+    let other = database.connection().unwrap();
+    assert_eq!(text(&other, "PRAGMA datasync_durability"), "durable", "each connection has its own");
+}
+
+#[test]
+fn a_relaxed_commit_is_durable_after_the_next_durable_one_and_after_a_sync() {
+    let place = Place::new();
+    let database = place.store();
+    let (relaxed, full) = (database.connection().unwrap(), database.connection().unwrap());
+    run(&relaxed, "PRAGMA synchronous=NORMAL; CREATE TABLE t(x)");
+    assert_eq!(number(&full, "SELECT count(*) FROM t"), 0, "visible at once");
+    run(&full, "INSERT INTO t VALUES (1)");
+    assert!(database.volume().durable_lsn() >= database.volume().committed_lsn());
+    run(&relaxed, "INSERT INTO t VALUES (2)");
+    let synced = database.sync().unwrap();
+    assert_eq!(synced, database.volume().durable_lsn());
+    assert_eq!(synced, database.volume().committed_lsn());
+}
+
+#[test]
+fn attached_stores_have_their_own_durability() {
+    let place = Place::new();
+    let connection = place.store().connection().unwrap();
+    run(&connection, &format!("ATTACH '{}' AS other", place.text("other")));
+    run(&connection, "PRAGMA synchronous=OFF; PRAGMA other.datasync_durability=witnessed");
+    assert_eq!(text(&connection, "PRAGMA main.datasync_durability"), "applied");
+    assert_eq!(text(&connection, "PRAGMA other.datasync_durability"), "witnessed");
+}
