@@ -1,0 +1,175 @@
+//! The commands that treat a store as a whole: import, export, stat, compact.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use datasync::db::Database;
+use datasync::format::checksum::Checksum;
+use datasync::volume::Options;
+use serde_json::json;
+
+use crate::args;
+use crate::fail::{Code, Done, Failure};
+use crate::progress::Progress;
+use crate::words::{bytes, count};
+
+/// `datasync import`.
+pub fn import(args: &args::Import, quiet: bool) -> Done {
+    let mut options = Options::new();
+    if let Some(checksum) = args.checksum.as_deref().and_then(Checksum::from_name) {
+        options = options.checksum(checksum);
+    }
+    refuse_to_import_over(&args.store)?;
+    let database = {
+        let progress = Progress::bytes("import", quiet);
+        Database::import(&args.file, &args.store, options, &mut |done, all| progress.at(done, all))?
+    };
+    let size = database.stats().size_bytes;
+    database.close()?;
+    say(quiet, &format!("{} holds {} of {}", args.store.display(), bytes(size), args.file.display()));
+    Ok(())
+}
+
+/// A database in the store stays: looked for without opening the store for writing.
+fn refuse_to_import_over(store: &Path) -> Done {
+    if !store.join("META").exists() {
+        return Ok(());
+    }
+    let database = Database::open_with(store, Options::new().read_only(true))?;
+    if database.stats().size_bytes == 0 {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Code::Usage,
+        format!("there is a database in {} already", store.display()),
+        "name a store that does not exist; an import never writes over anything",
+    ))
+}
+
+/// `datasync export`.
+pub fn export(args: &args::Export, quiet: bool) -> Done {
+    if args.file.exists() && !args.force {
+        return Err(Failure::new(
+            Code::Usage,
+            format!("{} exists already", args.file.display()),
+            "name another file, or say --force to replace it",
+        ));
+    }
+    let database = Database::open_with(&args.store, Options::new().read_only(true))?;
+    let replaces = args.file.exists();
+    let target = if replaces { beside(&args.file, ".new") } else { args.file.clone() };
+    {
+        let progress = Progress::bytes("export", quiet);
+        database.export(&target, &mut |done, all| progress.at(done, all))?;
+    }
+    let size = database.stats().size_bytes;
+    database.close()?;
+    if replaces {
+        replace(&target, &args.file)?;
+    }
+    say(quiet, &format!("{} holds {}", args.file.display(), bytes(size)));
+    Ok(())
+}
+
+/// The path with something behind its name.
+fn beside(file: &Path, suffix: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// Puts a finished export in the place of an older file, in one step.
+fn replace(finished: &Path, file: &Path) -> Done {
+    let others = ["-journal", "-wal"].map(|suffix| beside(file, suffix));
+    if let Some(other) = others.iter().find(|other| other.exists()) {
+        return Err(Failure::new(
+            Code::Busy,
+            format!("{} belongs to the old file, which a program has open or left unclosed", other.display()),
+            format!("the export stands in {}; close that program and move it yourself", finished.display()),
+        ));
+    }
+    std::fs::rename(finished, file)?;
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // A folder cannot be opened everywhere; where it cannot, the rename is as durable as the system makes it.
+    if let Ok(folder) = File::open(folder) {
+        folder.sync_all()?;
+    }
+    Ok(())
+}
+
+/// `datasync compact`.
+pub fn compact(args: &args::Store, quiet: bool) -> Done {
+    let database = Database::open_with(&args.store, Options::new().create(false))?;
+    let before = database.stats();
+    database.compact()?;
+    let after = database.stats();
+    database.close()?;
+    say(
+        quiet,
+        &format!(
+            "folded {}: the log had {}, base.db has {}",
+            count(after.blocks_folded - before.blocks_folded, "block"),
+            bytes(before.log_bytes),
+            bytes(after.base_blocks * 4096)
+        ),
+    );
+    Ok(())
+}
+
+/// `datasync stat`.
+pub fn stat(args: &args::Stat, out: &mut dyn Write) -> Done {
+    let database = Database::open_with(&args.store, Options::new().read_only(true))?;
+    let (stats, recovery) = (database.stats(), database.recovery());
+    let disk = disk_bytes(&args.store)?;
+    if args.json {
+        let value = json!({
+            "store": args.store.display().to_string(),
+            "size_bytes": stats.size_bytes,
+            "disk_bytes": disk,
+            "base_blocks": stats.base_blocks,
+            "free_blocks": stats.free_blocks,
+            "log_bytes": stats.log_bytes,
+            "log_blocks": stats.log_blocks,
+            "segments": stats.segments,
+            "epoch": stats.epoch.0,
+            "committed": stats.committed.0,
+            "folded": stats.folded.0,
+            "opened": format!("{:?}", recovery.kind).to_lowercase(),
+            "unproven_commits": recovery.unproven_commits,
+            "torn_tail_bytes": recovery.torn_tail_bytes,
+            "damage": recovery.damage.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        });
+        writeln!(out, "{value:#}")?;
+    } else {
+        let rows = [
+            ("database", bytes(stats.size_bytes)),
+            ("on disk", bytes(disk)),
+            ("base.db", count(stats.base_blocks, "block")),
+            ("free", count(stats.free_blocks, "block")),
+            ("log", format!("{} in {}", bytes(stats.log_bytes), count(stats.segments, "segment"))),
+            ("commits", format!("up to {}, folded up to {}", stats.committed, stats.folded)),
+            ("writer lives", stats.epoch.to_string()),
+            ("last closed", format!("{:?}", recovery.kind).to_lowercase()),
+        ];
+        for (name, value) in rows {
+            writeln!(out, "{name:>12}  {value}")?;
+        }
+        for damage in &recovery.damage {
+            writeln!(out, "{:>12}  {damage}", "DAMAGE")?;
+        }
+    }
+    database.close()?;
+    Ok(())
+}
+
+/// Bytes of the store's files.
+fn disk_bytes(store: &Path) -> std::io::Result<u64> {
+    store.read_dir()?.try_fold(0, |sum, entry| Ok(sum + entry?.metadata()?.len()))
+}
+
+fn say(quiet: bool, sentence: &str) {
+    if !quiet {
+        eprintln!("{sentence}");
+    }
+}
