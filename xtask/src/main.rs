@@ -3,7 +3,11 @@
 //! A command takes the words after its name and returns a sentence when it fails. Nothing here depends on
 //! the current folder: every path starts at the top of the repository.
 
+mod bench;
 mod crash;
+mod demo;
+mod generate;
+mod kill;
 mod licences;
 mod test;
 mod tidy;
@@ -23,6 +27,23 @@ struct Command {
 
 /// Every command, under the heading that the help shows it with.
 const COMMANDS: &[(&str, &[Command])] = &[
+    (
+        "see it",
+        &[
+            Command {
+                name: "demo",
+                usage: "",
+                about: "a tour on a real database, with a real crash in it",
+                run: demo::run,
+            },
+            Command {
+                name: "generate",
+                usage: "PATH [--megabytes N] [--seed S]",
+                about: "a plain SQLite database of that size, the same for the same seed",
+                run: generate::run,
+            },
+        ],
+    ),
     (
         "check it",
         &[
@@ -48,11 +69,28 @@ const COMMANDS: &[(&str, &[Command])] = &[
     ),
     (
         "hurt it",
+        &[
+            Command {
+                name: "crash",
+                usage: "[--depth K] [--double] [--seeds N] [--seed S] [--budget 5m] [--replay WORKLOAD] [--planted]",
+                about: "cut the power of a simulated disk at every point; --planted proves that bugs are noticed",
+                run: crash::run,
+            },
+            Command {
+                name: "kill",
+                usage: "--native [--rounds N] [--seed S] [--scenario NAME] [--release] [--record]",
+                about: "kill a real writer in mid-commit, again and again, and look what is left",
+                run: kill::run,
+            },
+        ],
+    ),
+    (
+        "measure it",
         &[Command {
-            name: "crash",
-            usage: "[--depth K] [--double] [--seeds N] [--seed S] [--budget 5m] [--replay WORKLOAD] [--planted]",
-            about: "cut the power of a simulated disk at every point; --planted proves that bugs are noticed",
-            run: crash::run,
+            name: "bench",
+            usage: "[--quick] [--json] [--runs N] [--commits N] [--dir DIR] [--large FILE.db]",
+            about: "commits beside SQLite's own WAL, opening, memory; --quick leaves the 1 GiB database out",
+            run: bench::run,
         }],
     ),
 ];
