@@ -348,6 +348,29 @@ fn salvage_of_a_sound_store_loses_nothing() {
 }
 
 #[test]
+fn salvage_without_meta_copies_what_base_and_sums_agree_on() {
+    let place = Place::imported();
+    fs::remove_file(place.path("music.datasync/META")).unwrap();
+    let salvaged = place.run("salvage music.datasync --to rescued.datasync").is(1);
+    assert!(salvaged.out.contains("DAMAGED  META"), "{}", salvaged.out);
+    assert!(!salvaged.out.contains("LOST"), "{}", salvaged.out);
+    assert!(!place.path("music.datasync/META").exists(), "the damaged store is only read");
+    place.run("export rescued.datasync copy.db").is(0);
+    assert_eq!(content(&place.path("copy.db")), content(&place.path("music.db")));
+}
+
+#[test]
+fn salvage_keeps_another_programs_edits_when_told() {
+    let place = Place::imported();
+    edit_base(&place);
+    place.run("salvage music.datasync --to sound.datasync").is(1).says("LOST     block 0: ");
+    let all = place.run("salvage music.datasync --to all.datasync --unverified").is(1);
+    assert!(all.out.contains("LOST     block 0, copied unverified: "), "{}", all.out);
+    place.run("export all.datasync copy.db").is(0);
+    assert!(content(&place.path("copy.db")).contains(&"1:edited".to_owned()));
+}
+
+#[test]
 fn every_kind_of_bad_store_is_an_error_that_changes_nothing() {
     type Spoil = fn(&Place);
     let cases: [(&str, Spoil, &str); 5] = [

@@ -106,12 +106,15 @@ Examples:
     /// Copy what is left of a damaged store into a new one.
     #[command(after_help = "\
 The damaged store is only read. Every block that verifies is copied; every block that does not is listed
-and stands as zeros in the copy, where SQLite's integrity_check may then find its own damage.
+and stands as zeros in the copy, where SQLite's integrity_check may then find its own damage. Without a
+sound META what base.db and base.sum agree on is copied, and the log is lost.
 
 Exit code 0: nothing was lost. 1: something was, and it is listed.
 
 Examples:
-  datasync salvage broken.datasync --to rescued.datasync")]
+  datasync salvage broken.datasync --to rescued.datasync
+  datasync salvage broken.datasync --to all.datasync --unverified
+  sqlite3 all.datasync/base.db .recover | datasync sql --create mended.datasync")]
     Salvage(Salvage),
 }
 
@@ -201,4 +204,7 @@ pub struct Salvage {
     /// The store to make.
     #[arg(long, value_name = "NEW")]
     pub to: PathBuf,
+    /// Copy the listed blocks of base.db too, as they lie there, instead of zeros.
+    #[arg(long)]
+    pub unverified: bool,
 }

@@ -50,6 +50,11 @@ impl Failure {
         self
     }
 
+    /// What happened, without the next step.
+    pub fn sentence(&self) -> &str {
+        &self.sentence
+    }
+
     /// The exit code.
     pub fn code(&self) -> Code {
         self.code

@@ -34,6 +34,9 @@ pub fn run(args: &args::Log, out: &mut dyn Write) -> Done {
             lines.plain(&format!("{}  MISSING: META lists it and there is no such file", name(record.id)))?;
         }
     }
+    if listed.is_empty() && present.is_empty() && newest.is_some() {
+        lines.plain("the log is empty: everything is folded into base.db")?;
+    }
     for (_, path) in present {
         describe_segment(&path, None, &mut lines)?;
     }

@@ -75,7 +75,7 @@ fn script(
 /// Runs one statement.
 fn one(connection: &Connection, text: &str, format: Format, out: &mut dyn Write) -> Done {
     let mut prepared = connection.prepare(text)?;
-    let columns: Vec<String> = prepared.column_names().into_iter().map(str::to_owned).collect();
+    let columns: Vec<String> = prepared.column_names().map(str::to_owned).collect();
     let width = columns.len();
     let mut rows = prepared.query([])?;
     if width == 0 {

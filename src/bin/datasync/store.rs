@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use datasync::block::BLOCK_SIZE;
 use datasync::db::Database;
 use datasync::format::checksum::Checksum;
 use datasync::volume::Options;
@@ -105,15 +106,16 @@ pub fn compact(args: &args::Store, quiet: bool) -> Done {
     database.compact()?;
     let after = database.stats();
     database.close()?;
-    say(
-        quiet,
-        &format!(
-            "folded {}: the log had {}, base.db has {}",
-            count(after.blocks_folded - before.blocks_folded, "block"),
-            bytes(before.log_bytes),
-            bytes(after.base_blocks * 4096)
+    let base = bytes(after.base_blocks * BLOCK_SIZE as u64);
+    let sentence = match after.blocks_folded - before.blocks_folded {
+        0 => format!("nothing to fold: all of {base} is in base.db"),
+        folded => format!(
+            "folded {} out of {} of log; base.db has {base}",
+            count(folded, "block"),
+            bytes(before.log_bytes)
         ),
-    );
+    };
+    say(quiet, &sentence);
     Ok(())
 }
 

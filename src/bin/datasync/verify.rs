@@ -8,7 +8,7 @@ use datasync::volume::Options;
 use crate::args;
 use crate::fail::{Code, Done, Failure};
 use crate::progress::Progress;
-use crate::words::count;
+use crate::words::{cause, count};
 
 /// Runs the command. Nothing is written: the store is opened for reading only.
 pub fn run(args: &args::Verify, quiet: bool, out: &mut dyn Write) -> Done {
@@ -20,7 +20,7 @@ pub fn run(args: &args::Verify, quiet: bool, out: &mut dyn Write) -> Done {
     let recovery = database.recovery();
     let mut found: Vec<String> = Vec::new();
     for damage in recovery.damage.iter().chain(&report.damage) {
-        let line = damage.to_string();
+        let line = cause(&damage.to_string(), database.name()).to_owned();
         if !found.contains(&line) {
             found.push(line);
         }

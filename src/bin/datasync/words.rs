@@ -5,7 +5,7 @@ pub fn bytes(count: u64) -> String {
     const UNITS: [(&str, u32); 4] = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
     for (unit, shift) in UNITS {
         if count >> shift > 0 {
-            let tenths = u128::from(count) * 10 >> shift;
+            let tenths = (u128::from(count) * 10) >> shift;
             return format!("{}.{} {unit}", tenths / 10, tenths % 10);
         }
     }
@@ -15,6 +15,14 @@ pub fn bytes(count: u64) -> String {
 /// A count with its noun: `1 commit`, `2 commits`.
 pub fn count(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+/// What happened, without the store's name in front and the advice behind: for lists of damage, where both
+/// would stand on every line.
+pub fn cause<'a>(message: &'a str, store: &str) -> &'a str {
+    let at = message.find(store).filter(|_| !store.is_empty()).map_or(0, |at| at + store.len());
+    let rest = message[at..].trim_start_matches([':', '/', ' ']);
+    rest.split("; `datasync").next().unwrap_or(rest)
 }
 
 /// A wall clock time in UTC: `2024-02-29 23:59:59`. Days to a date by Howard Hinnant's `civil_from_days`.
@@ -43,6 +51,13 @@ mod tests {
         assert_eq!(bytes(u64::MAX), "16777215.9 TiB");
         assert_eq!(count(1, "commit"), "1 commit");
         assert_eq!(count(0, "commit"), "0 commits");
+    }
+
+    #[test]
+    fn a_cause_stands_alone() {
+        let message = "/a/b.datasync: base.db: block 3 is not what was written; `datasync verify` lists all";
+        assert_eq!(cause(message, "/a/b.datasync"), "base.db: block 3 is not what was written");
+        assert_eq!(cause("no name here", "/a/b.datasync"), "no name here");
     }
 
     #[test]

@@ -3,14 +3,16 @@
 //! The rule it keeps: the damaged store is opened for reading only and the new one must not exist, so
 //! nothing that might still be of use to somebody is ever overwritten.
 
+mod wreck;
+
 use std::io::Write;
 
 use datasync::backend::file::{FileStore, OpenMode};
 use datasync::block::{BLOCK_SIZE, BlockNo, Durability, blocks_for};
 use datasync::db::Database;
-use datasync::error::ErrorKind;
 use datasync::volume::{Options, Volume};
 
+use self::wreck::{Found, Wreck};
 use crate::args;
 use crate::fail::{Code, Done, Failure};
 use crate::progress::Progress;
@@ -29,76 +31,83 @@ pub fn run(args: &args::Salvage, quiet: bool, out: &mut dyn Write) -> Done {
             "name a directory that does not exist; salvage never writes over anything",
         ));
     }
-    let damaged = FileStore::open(&args.store, OpenMode::ReadOnly)?;
-    let damaged = Volume::open(damaged, Options::new().read_only(true))?;
-    for damage in &damaged.recovery().damage {
+    let mut wreck = Wreck::open(&args.store)?;
+    for damage in &wreck.damage {
         writeln!(out, "DAMAGED  {damage}")?;
     }
-    let lost_log = damaged.recovery().damage.len();
+    if wreck.size == 0 {
+        return Err(wreck::nothing(&args.store));
+    }
     let rescued = Volume::open(FileStore::open(&args.to, OpenMode::Create)?, Options::new())?;
-    let lost = copy(&damaged, &rescued, quiet, out)?;
+    let lost = copy(&mut wreck, &rescued, args.unverified, quiet, out)?;
     rescued.close()?;
     drop(rescued);
-    let size = damaged.snapshot()?.size();
-    writeln!(out, "{} holds {} up to commit {}", args.to.display(), bytes(size), damaged.recovery().last)?;
-    damaged.close()?;
+    let last = wreck.last.map_or(String::new(), |last| format!(" up to commit {last}"));
+    writeln!(out, "{} holds {}{last}", args.to.display(), bytes(wreck.size))?;
     let complaints = check(args, out)?;
     out.flush()?;
-    if lost == 0 && lost_log == 0 {
+    if lost == 0 && wreck.damage.is_empty() {
         return Ok(());
     }
-    let next = if complaints == 0 {
-        "use the new store; keep the damaged one until you have looked at the listed places".to_owned()
-    } else {
-        format!(
-            "SQLite's .recover reads around such damage: `sqlite3 {0}/base.db .recover | datasync sql --create NEW2`",
+    let next = match (complaints, args.unverified) {
+        (0, _) => {
+            "use the new store; keep the damaged one until you have looked at the listed places".to_owned()
+        }
+        (_, true) => format!(
+            "SQLite reads around such damage: `sqlite3 {}/base.db .recover | datasync sql --create MENDED`",
             args.to.display()
-        )
+        ),
+        (_, false) => format!(
+            "`datasync salvage {} --to OTHER --unverified` copies the listed blocks as they lie there",
+            args.store.display()
+        ),
     };
-    let what = format!(
-        "{} and {} of the log could not be read",
-        count(lost, "block"),
-        count(lost_log as u64, "place")
-    );
-    Err(Failure::new(Code::Damaged, what, next))
+    let places = count(wreck.damage.len() as u64, "place");
+    Err(Failure::new(
+        Code::Damaged,
+        format!("{} do not verify, {places} damaged", count(lost, "block")),
+        next,
+    ))
 }
 
-/// Copies every block that verifies; returns how many did not.
-fn copy(from: &Volume, to: &Volume, quiet: bool, out: &mut dyn Write) -> Result<u64, Failure> {
-    let snapshot = from.snapshot()?;
-    let all = blocks_for(snapshot.size());
+/// Copies every block that verifies, and with `unverified` the others of base.db; returns how many did not.
+fn copy(
+    wreck: &mut Wreck,
+    to: &Volume,
+    unverified: bool,
+    quiet: bool,
+    out: &mut dyn Write,
+) -> Result<u64, Failure> {
+    let all = blocks_for(wreck.size);
     let progress = Progress::bytes("salvage", quiet);
     let mut block = [0; BLOCK_SIZE];
     let (mut next, mut lost) = (0, 0);
-    loop {
+    while next < all {
         let mut writer = to.begin()?;
         let end = (next + CHUNK).min(all);
         for number in next..end {
-            match snapshot.read(BlockNo(number), &mut block) {
-                Ok(()) if block == [0; BLOCK_SIZE] => {}
-                Ok(()) => writer.write(BlockNo(number), &block)?,
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        ErrorKind::Corrupt | ErrorKind::AlgoMismatch | ErrorKind::Io
-                    ) =>
-                {
+            let keep = match wreck.block(number, &mut block)? {
+                Found::Sound => true,
+                Found::Lost(why) => {
                     lost += 1;
-                    writeln!(out, "LOST     block {number}: {error}")?;
+                    let kept = unverified && wreck.raw(number, &mut block)?;
+                    let kept_as = if kept { ", copied unverified" } else { "" };
+                    writeln!(out, "LOST     block {number}{kept_as}: {why}")?;
+                    kept
                 }
-                Err(error) => return Err(error.into()),
+            };
+            if keep && block != [0; BLOCK_SIZE] {
+                writer.write(BlockNo(number), &block)?;
             }
         }
         next = end;
         if next == all {
-            writer.set_size(snapshot.size())?;
+            writer.set_size(wreck.size)?;
         }
         writer.commit(Durability::Durable)?;
-        progress.at(next * BLOCK_SIZE as u64, snapshot.size());
-        if next == all {
-            return Ok(lost);
-        }
+        progress.at(next * BLOCK_SIZE as u64, wreck.size);
     }
+    Ok(lost)
 }
 
 /// What SQLite thinks of the copy; prints and counts its complaints.
@@ -106,7 +115,7 @@ fn check(args: &args::Salvage, out: &mut dyn Write) -> Result<usize, Failure> {
     let database = Database::open_with(&args.to, Options::new().read_only(true))?;
     let complaints = match integrity(&database) {
         Ok(complaints) => complaints,
-        Err(failure) => vec![failure.to_string().trim_start_matches("error: ").replace('\n', ";")],
+        Err(failure) => vec![failure.sentence().to_owned()],
     };
     for line in &complaints {
         writeln!(out, "SQLITE   {line}")?;
