@@ -1,11 +1,11 @@
 //! Every call of a workload refused in turn, once and for good, with what a refusal may leave behind; every
 //! barrier failed in its four ways. Afterwards the process dies, or the power too.
 
-use datasync::backend::sim::{BarrierFailure, Call, Cut, Fault, Leaves, Random, SimDisk};
+use datasync::backend::sim::{BarrierFailure, Bounds, Call, Cut, Fault, Leaves, Random, SimDisk};
 use datasync::error::ErrorKind;
 use datasync::volume::Volume;
 
-use crate::images::check;
+use crate::images::{Tried, check, crash_recovery};
 use crate::invariants::{Checked, Expected, Violation, no_panic};
 use crate::settings::options;
 use crate::workload::{Letter, Run, Word, nothing, parse};
@@ -34,7 +34,7 @@ pub fn run(words: &[&str], every: u64) -> Checked<Struck> {
                     Fault::Refuse { .. } => struck.refusals += 1,
                     _ => struck.barriers += 1,
                 }
-                nth += every;
+                nth += if matches!(fault, Fault::FailBarrier { .. }) { 1 } else { every };
             }
         }
     }
@@ -106,6 +106,12 @@ fn one(word: &[Letter], fault: Fault) -> Checked<Option<u64>> {
         check(&state, &expected).map_err(|v| v.at("after a process crash"))?;
         check(&state.after(&Cut::default()), &expected)
             .map_err(|v| v.at("after losing all that was unsynced"))?;
+        if matches!(fault, Fault::FailBarrier { how: BarrierFailure::MarksClean, .. }) {
+            // What the cache believes clean, no barrier of the recovery makes durable.
+            let bounds = Bounds { product: 27, drawn: 2, seed: 1 };
+            crash_recovery(&state, &expected, &bounds, &Tried::new())
+                .map_err(|v| v.at("then in the recovery"))?;
+        }
         let mut random = Random::new(11);
         for _ in 0..2 {
             let (cut, image) = state.draw_image(&mut random);

@@ -88,6 +88,8 @@ fn every_planted_bug_is_caught() {
                 while let Some(bug) = Bug::ALL.get(next.fetch_add(1, Ordering::Relaxed)) {
                     if only.as_ref().is_none_or(|name| format!("{bug:?}") == *name) {
                         let caught = hunt(*bug);
+                        let by = caught.by.as_ref().map_or("NOBODY", |(suite, _)| suite);
+                        println!("planted {bug:?}: caught by {by} in {:.2} s", caught.seconds);
                         all.lock().expect("unpoisoned").push(caught);
                     }
                 }
@@ -96,13 +98,11 @@ fn every_planted_bug_is_caught() {
     });
     let mut all = all.into_inner().expect("unpoisoned");
     all.sort_by_key(|caught| caught.bug as usize);
-    for Caught { bug, by, seconds } in &all {
-        let by = by.as_ref().map_or("NOBODY", |(suite, _)| suite);
-        println!("planted {bug:?}: caught by {by} in {seconds:.2} s");
-        if only.is_some() {
-            println!("{:?}", all[0].by);
-        }
+    if only.is_some() {
+        println!("{:?}", all[0].by);
     }
+    let slowest = all.iter().map(|caught| caught.seconds).fold(0.0, f64::max);
+    println!("planted: {} bugs, the slowest took {slowest:.1} s", all.len());
     let escaped: Vec<Bug> =
         all.iter().filter(|caught| caught.by.is_none()).map(|caught| caught.bug).collect();
     assert!(escaped.is_empty(), "no suite notices {escaped:?}");

@@ -130,26 +130,41 @@ pub fn size_and_content() -> Checked<()> {
     Ok(())
 }
 
-/// Recovery rewrites the winning META in place; torn there, it must not take the store with it.
+/// Recovery rewrites the winning META in place; torn there, and torn again in the recovery after that, it must
+/// not take the store with it.
 pub fn torn_meta_rewrite() -> Checked<()> {
     let mut run = after("d01.r.d0.C.d0.C.r.d01")?;
     run.die();
-    run.disk.start_trace();
     run.history.acknowledge_older();
-    run.open()?;
-    let history = run.before_recovery.clone().expect("just recovered");
-    let moments = run.disk.take_trace();
-    for (at, moment) in moments.iter().enumerate().take(moments.len() - 1) {
-        let torn: Vec<(Area, u64)> =
-            moment.state.unsynced().into_iter().filter(|(area, _)| *area == Area::Meta).collect();
-        for fate in [Fate::Garbage(0), Fate::Zero, Fate::Old, Fate::Bytes(700)] {
-            let mut cut = Cut::default();
-            torn.iter().for_each(|(area, page)| cut.page(*area, *page, fate));
-            check(&moment.state.after(&cut), &expected(&history))
-                .map_err(|violation| violation.at(format!("op {at}, META pages {fate:?}")))?;
+    let history = run.history.clone();
+    for fate in [Fate::Garbage(0), Fate::Zero, Fate::Old, Fate::Bytes(700)] {
+        for (at, once) in torn_while_opening(&run.disk.state(), &history, fate)?.iter().enumerate() {
+            for (then, twice) in torn_while_opening(once, &history, Fate::Garbage(1))?.iter().enumerate() {
+                check(twice, &expected(&history)).map_err(|violation| {
+                    violation.at(format!(
+                        "META pages {fate:?} at op {at}, garbage at op {then} of the next recovery"
+                    ))
+                })?;
+            }
         }
     }
     Ok(())
+}
+
+/// The media left when a recovery is cut off after each op, with the META pages then unsynced gone as `fate`
+/// says.
+fn torn_while_opening(image: &DiskState, history: &History, fate: Fate) -> Checked<Vec<DiskState>> {
+    let mut run = Run::stopped(SimDisk::from_state(image.clone(), 4), history.clone());
+    run.disk.start_trace();
+    run.open()?;
+    let mut images = Vec::new();
+    for moment in run.disk.take_trace() {
+        let mut cut = Cut::default();
+        let torn = moment.state.unsynced().into_iter().filter(|(area, _)| *area == Area::Meta);
+        torn.for_each(|(area, page)| cut.page(area, page, fate));
+        images.push(moment.state.after(&cut));
+    }
+    Ok(images)
 }
 
 /// A recovery that died after writing its new segment but before publishing it proves nothing: the tail it
