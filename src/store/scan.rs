@@ -296,7 +296,7 @@ impl Walk<'_> {
         let mut bytes = [0; BLOCK_SIZE];
         for at in page..u32::MAX {
             let whole = reader::read_page(self.source, area, u64::from(at), &mut bytes)?;
-            if bytes.iter().any(|byte| *byte != 0) {
+            if !crate::format::is_zero(&bytes) {
                 later.end = at + 1;
             }
             if !whole {

@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::random::{Random, mix};
+use twox_hash::XxHash3_64;
+
+use super::random::Random;
 use crate::block::{BLOCK_SIZE, BlockBytes};
 
 /// Bytes in a sector, the unit at which a page may tear.
@@ -22,12 +24,12 @@ impl Page {
     /// The content with these bytes, at most 4096 of them; the rest is zeros.
     #[must_use]
     pub fn content(bytes: &[u8]) -> Content {
-        if bytes.iter().all(|byte| *byte == 0) {
+        if crate::format::is_zero(bytes) {
             return None;
         }
         let mut whole = [0; BLOCK_SIZE];
         whole[..bytes.len()].copy_from_slice(bytes);
-        Some(Arc::new(Self { hash: hash(&whole), bytes: whole }))
+        Some(Arc::new(Self { hash: XxHash3_64::oneshot(&whole), bytes: whole }))
     }
 
     /// The bytes.
@@ -83,14 +85,4 @@ pub fn torn_by_byte(old: &Content, new: &Content, count: usize) -> Content {
     let count = count.min(BLOCK_SIZE);
     bytes[..count].copy_from_slice(&bytes_of(new)[..count]);
     Page::content(&bytes)
-}
-
-fn hash(bytes: &BlockBytes) -> u64 {
-    let (words, _) = bytes.as_chunks::<8>();
-    let lanes = words.iter().enumerate().fold([0u64; 4], |mut lanes, (at, word)| {
-        let lane = &mut lanes[at % 4];
-        *lane = (lane.rotate_left(23) ^ u64::from_le_bytes(*word)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        lanes
-    });
-    lanes.into_iter().fold(1, |all, lane| mix(all ^ lane))
 }
