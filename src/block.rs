@@ -109,3 +109,9 @@ pub enum Durability {
 pub fn blocks_for(bytes: u64) -> u64 {
     bytes.div_ceil(BLOCK_SIZE as u64)
 }
+
+/// Whether every byte is zero: the first one is, and each equals the one before it, which the library's
+/// comparison of slices finds out many bytes at a time.
+pub(crate) fn is_zero(bytes: &[u8]) -> bool {
+    bytes.split_last().is_none_or(|(_, but_last)| bytes[0] == 0 && *but_last == bytes[1..])
+}

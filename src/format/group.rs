@@ -173,7 +173,7 @@ impl Group {
             return Err(Flaw::Malformed("counts out of bounds"));
         }
         let rest = DESCRIPTORS_AT + count * DESCRIPTOR_BYTES;
-        if !super::is_zero(&page[rest..DIGEST_AT]) {
+        if !crate::block::is_zero(&page[rest..DIGEST_AT]) {
             return Err(Flaw::Malformed("bytes after the last change"));
         }
         let mut take = Take::new(&page[DESCRIPTORS_AT..]);

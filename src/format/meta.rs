@@ -167,7 +167,7 @@ impl Meta {
         }
         let (body, rest): (MetaBody, _) =
             postcard::take_from_bytes(&bytes[BODY_AT..end]).map_err(|_| Flaw::Malformed("META body"))?;
-        if !rest.is_empty() || !super::is_zero(&bytes[end..DIGEST_AT]) {
+        if !rest.is_empty() || !crate::block::is_zero(&bytes[end..DIGEST_AT]) {
             return Err(Flaw::Malformed("bytes after the META body"));
         }
         body.check()?;

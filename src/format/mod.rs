@@ -149,9 +149,3 @@ pub(crate) fn seal_page(page: &mut BlockBytes) -> u64 {
     Put::new(&mut page[DIGEST_AT..]).u64(digest);
     digest
 }
-
-/// Whether every byte is zero: the first one is, and each equals the one before it, which the library's
-/// comparison of slices finds out many bytes at a time.
-pub(crate) fn is_zero(bytes: &[u8]) -> bool {
-    bytes.split_last().is_none_or(|(_, but_last)| bytes[0] == 0 && *but_last == bytes[1..])
-}

@@ -60,7 +60,7 @@ impl SegmentHeader {
         let (segment, salt, epoch) = (SegmentId(take.u64()), take.u64(), Epoch(take.u64()));
         let (after, previous) = (Lsn(take.u64()), SegmentId(take.u64()));
         let (end_page, born_pages, lsn, chain) = (take.u32(), take.u32(), Lsn(take.u64()), take.u64());
-        if has_previous > 1 || born_pages == 0 || !super::is_zero(&page[USED..DIGEST_AT]) {
+        if has_previous > 1 || born_pages == 0 || !crate::block::is_zero(&page[USED..DIGEST_AT]) {
             return Err(Flaw::Malformed("segment header"));
         }
         if has_previous == 0 && (previous, Cut { end_page, lsn, chain }) != Default::default() {

@@ -110,7 +110,10 @@ fn load(
     if page * BLOCKS_PER_PAGE >= base_blocks {
         return Ok(SumsPage::empty(store, checksum, page));
     }
-    let slots = Slots::read(source, store, page)?;
+    let slots = match source.len(Area::Sums)? {
+        Some(_) => Slots::read(source, store, page)?,
+        None => Slots { slots: [Err(Flaw::NotThere), Err(Flaw::NotThere)] },
+    };
     let Some(winner) = slots.winner() else {
         return fail(
             ErrorKind::Corrupt,

@@ -352,7 +352,7 @@ impl Store {
         let now = self.checksum().sum(self.meta.store, block, version, &bytes);
         if now != sum {
             self.note_damage(Damage {
-                what: format!("{}: payload met while folding", address.area),
+                what: format!("{}: bytes that are not what was written", address.area),
                 segment: Some(place.segment),
                 offset: address.offset,
                 block: Some(block),

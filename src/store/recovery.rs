@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use super::found::{clean_base_damage, damaged, find_meta, holds, lost_meta_damage};
 use super::scan::{Committed, Scan, scan};
-use super::stats::{OpenKind, RecoveryReport, Stats};
+use super::stats::{Damage, OpenKind, RecoveryReport, Stats};
 use super::{Segment, Setup, Store, free::FreeList, publish, relog};
 use crate::block::{BLOCK_SIZE, BlockNo, Epoch, Lsn, SegmentId, StoreId};
 use crate::error::{ErrorKind, Result, fail};
@@ -181,6 +181,10 @@ impl Recovery {
                 gone.join(", ")
             );
             return fail(ErrorKind::Corrupt, message);
+        }
+        if base_missing {
+            let what = "base.db or base.sum: missing".into();
+            self.report.damage.push(Damage { what, segment: None, offset: 0, block: None, version: None });
         }
         self.report.kind = if meta.body.clean { OpenKind::Clean } else { OpenKind::Unclean };
         self.meta = Some(meta);

@@ -135,6 +135,9 @@ impl Walk<'_> {
     fn segment(&mut self, at: usize) -> Result<Option<Stop>> {
         let record = self.meta.body.segments[at];
         let identity = record_identity(self.meta, &record);
+        let Some(len) = self.source.len(Area::Segment(record.id))? else {
+            return Ok(Some(Stop { page: 0, what: "missing".into(), block: None }));
+        };
         let (header, digest) = match reader::read_segment_header(self.source, &identity)? {
             Ok(found) => found,
             Err(flaw) => {
@@ -145,7 +148,7 @@ impl Walk<'_> {
             return Ok(Some(Stop { page: 0, what: why, block: None }));
         }
         let pages = |len: u64| u32::try_from(len.div_ceil(BLOCK_SIZE as u64)).unwrap_or(u32::MAX);
-        let length = pages(self.source.len(Area::Segment(record.id))?.unwrap_or(0));
+        let length = pages(len);
         let mut position = Position { page: 1, chain: digest };
         let last = at + 1 == self.meta.body.segments.len();
         loop {
@@ -293,10 +296,13 @@ impl Walk<'_> {
         let identity = record_identity(self.meta, record);
         let area = Area::Segment(record.id);
         let mut later = Later { watermark: Lsn(0), end: page, batches: 0 };
+        if self.source.len(area)?.is_none() {
+            return Ok(later);
+        }
         let mut bytes = [0; BLOCK_SIZE];
         for at in page..u32::MAX {
             let whole = reader::read_page(self.source, area, u64::from(at), &mut bytes)?;
-            if !crate::format::is_zero(&bytes) {
+            if !crate::block::is_zero(&bytes) {
                 later.end = at + 1;
             }
             if !whole {

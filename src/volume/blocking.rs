@@ -365,8 +365,13 @@ impl Shared {
         let mut outcome = Ok(());
         // A mismatch is read once more: a transient error of the path is not damage.
         for _ in 0..2 {
-            read_page(&*self.backend, address.area, page, out)?;
-            outcome = read::verify(checksum, id, address, out);
+            outcome = match read_page(&*self.backend, address.area, page, out) {
+                Ok(_) => read::verify(checksum, id, address, out),
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    Err(read::mismatch(address).caused_by(error))
+                }
+                Err(error) => return Err(error),
+            };
             if outcome.is_ok() {
                 return Ok(());
             }
@@ -383,7 +388,7 @@ impl Shared {
             return fail(ErrorKind::Poisoned, message);
         }
         store.note_damage(Damage {
-            what: format!("{}: payload met while reading", address.area),
+            what: format!("{}: bytes that are not what was written", address.area),
             segment: match address.area {
                 Area::Segment(id) => Some(id),
                 Area::Meta | Area::Base | Area::Sums => None,

@@ -4,8 +4,9 @@ use std::sync::PoisonError;
 
 use super::blocking::{Shared, Volume, lock};
 use crate::block::{BLOCK_SIZE, BlockNo};
-use crate::error::{ErrorKind, Result};
-use crate::format::sums::BLOCKS_PER_PAGE;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::sums::{BLOCKS_PER_PAGE, SumsPage};
+use crate::log::plan::Area;
 use crate::store::base::Slots;
 use crate::store::read::Found;
 use crate::store::stats::{Damage, VerifyReport};
@@ -31,7 +32,7 @@ impl Volume {
             if lock(&shared.store).still_in_log(address) {
                 let mut out = [0; BLOCK_SIZE];
                 report.log_blocks += 1;
-                note(&mut report, shared.fetch(&Found::At(*address), &mut out), address.block, "the log")?;
+                noted(shared.fetch(&Found::At(*address), &mut out))?;
             }
             if done % 64 == 0 {
                 progress(done, total);
@@ -47,9 +48,7 @@ impl Volume {
         progress(total, total);
         drop(view);
         for damage in self.damage() {
-            if !report.damage.contains(&damage)
-                && !report.damage.iter().any(|one| one.offset == damage.offset && one.block == damage.block)
-            {
+            if !report.damage.contains(&damage) {
                 report.damage.push(damage);
             }
         }
@@ -66,15 +65,22 @@ impl Shared {
             let at = store.committed();
             store.find(&*self.backend, block, at)
         };
-        let outcome = match found {
-            Ok(Found::At(address)) if address.area == crate::log::plan::Area::Base => {
+        match found {
+            Ok(Found::At(address)) if address.area == Area::Base => {
                 report.base_blocks += 1;
-                self.fetch(&Found::At(address), &mut [0; BLOCK_SIZE])
+                noted(self.fetch(&Found::At(address), &mut [0; BLOCK_SIZE]))
             }
             Ok(_) => Ok(()),
+            Err(error) if is_damage(&error) => {
+                let (page, _) = SumsPage::place(block);
+                let damage = sums_damage(format!("base.sum: both copies of page {page}"), page);
+                if !report.damage.contains(&damage) {
+                    report.damage.push(damage);
+                }
+                Ok(())
+            }
             Err(error) => Err(error),
-        };
-        note(report, outcome, block, "base.db")
+        }
     }
 
     /// Verifies that both copies of a page of sums are sound, unless a fold is at work on it.
@@ -85,45 +91,30 @@ impl Shared {
         if store.touches_log(from, to) {
             return Ok(());
         }
+        if self.backend.len(Area::Sums)?.is_none() {
+            return Ok(());
+        }
         let slots = Slots::read(&*self.backend, store.id(), page)?;
         if slots.winner().is_some() && !slots.level() {
-            report.damage.push(Damage {
-                what: format!("base.sum: one of the two copies of page {page}"),
-                segment: None,
-                offset: page * 2 * BLOCK_SIZE as u64,
-                block: Some(from),
-                version: None,
-            });
+            report.damage.push(sums_damage(format!("base.sum: one of the two copies of page {page}"), page));
         }
         Ok(())
     }
 }
 
-/// Takes damage into the report; lets other errors through.
-fn note(report: &mut VerifyReport, outcome: Result<()>, block: BlockNo, place: &str) -> Result<()> {
-    let Err(error) = outcome else { return Ok(()) };
-    match error.kind() {
-        ErrorKind::Corrupt | ErrorKind::AlgoMismatch | ErrorKind::Poisoned => {
-            report.damage.push(Damage {
-                what: format!("{place}: {}", error.message()),
-                segment: None,
-                offset: block.0 * BLOCK_SIZE as u64,
-                block: Some(block),
-                version: None,
-            });
-            Ok(())
-        }
-        ErrorKind::Io
-        | ErrorKind::Unsupported
-        | ErrorKind::NotAStore
-        | ErrorKind::NotFound
-        | ErrorKind::Busy
-        | ErrorKind::Stale
-        | ErrorKind::Expired
-        | ErrorKind::Fenced
-        | ErrorKind::Full
-        | ErrorKind::Indeterminate(_)
-        | ErrorKind::ReadOnly
-        | ErrorKind::Misuse => Err(error),
+fn sums_damage(what: String, page: u64) -> Damage {
+    let block = Some(BlockNo(page * BLOCKS_PER_PAGE));
+    Damage { what, segment: None, offset: SumsPage::offset(page, 0), block, version: None }
+}
+
+/// Lets errors through, but not damage: whoever met that has taken it down.
+fn noted(outcome: Result<()>) -> Result<()> {
+    match outcome {
+        Err(error) if is_damage(&error) => Ok(()),
+        other => other,
     }
+}
+
+fn is_damage(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::AlgoMismatch | ErrorKind::Poisoned)
 }

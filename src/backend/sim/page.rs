@@ -24,7 +24,7 @@ impl Page {
     /// The content with these bytes, at most 4096 of them; the rest is zeros.
     #[must_use]
     pub fn content(bytes: &[u8]) -> Content {
-        if crate::format::is_zero(bytes) {
+        if crate::block::is_zero(bytes) {
             return None;
         }
         let mut whole = [0; BLOCK_SIZE];
