@@ -90,19 +90,20 @@ impl Store {
     /// * `ReadOnly`, `Poisoned`.
     pub fn fold_step(&mut self, source: &dyn Source) -> Result<Option<Plan>> {
         self.check_writable()?;
-        let Some(mut fold) = self.fold.take().or_else(|| self.new_fold()) else { return Ok(None) };
-        assert!(!fold.stepping, "one step of a fold at a time");
-        let plan = self.next_step(source, &mut fold);
-        // Given up half-way, what the slots hold is unproven.
-        self.level_first |= plan.is_err();
-        let plan = plan?;
-        fold.stepping = plan.is_some();
-        if plan.is_some() {
-            self.fold = Some(fold);
-        } else {
+        // A fold that was under way may have ended short of what can be folded by now: go on with the next.
+        while let Some(mut fold) = self.fold.take().or_else(|| self.new_fold()) {
+            assert!(!fold.stepping, "one step of a fold at a time");
+            let plan = self.next_step(source, &mut fold);
+            // Given up half-way, what the slots hold is unproven.
+            self.level_first |= plan.is_err();
+            if let Some(plan) = plan? {
+                fold.stepping = true;
+                self.fold = Some(fold);
+                return Ok(Some(plan));
+            }
             self.stats.folds += 1;
         }
-        Ok(plan)
+        Ok(None)
     }
 
     pub(crate) fn fold_stepped(&mut self) {
