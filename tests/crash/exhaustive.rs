@@ -42,8 +42,9 @@ impl Limits {
     }
 }
 
-/// Stores that have been through something: several segments; a folded base; an unproven tail; a rollback.
-pub const BEGINNINGS: [&str; 4] = ["d01.r.d0", "L.C.a0", "d0.k.a1.t0", "d01.C.s1"];
+/// Stores that have been through something: several segments; a folded base; an unproven tail; a base cut short;
+/// a second fold since a clean open.
+pub const BEGINNINGS: [&str; 5] = ["d01.r.d0", "L.C.a0", "d0.k.a1.t0", "L.C.s1", "d01.z.d0.C.a0"];
 
 /// Runs within `limits`. What was tried; or the first violation, with all that replays it.
 pub fn run(limits: &Limits) -> Checked<Tried> {

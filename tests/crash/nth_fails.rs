@@ -106,7 +106,7 @@ fn one(word: &[Letter], fault: Fault) -> Checked<Option<u64>> {
         check(&state, &expected).map_err(|v| v.at("after a process crash"))?;
         check(&state.after(&Cut::default()), &expected)
             .map_err(|v| v.at("after losing all that was unsynced"))?;
-        if matches!(fault, Fault::FailBarrier { how: BarrierFailure::MarksClean, .. }) {
+        if matches!(fault, Fault::FailBarrier { how: BarrierFailure::Spoils, .. }) {
             // What the cache believes clean, no barrier of the recovery makes durable.
             let bounds = Bounds { product: 27, drawn: 2, seed: 1 };
             crash_recovery(&state, &expected, &bounds, &Tried::new())

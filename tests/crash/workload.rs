@@ -55,6 +55,8 @@ letters! {
     Swap "td",
     /// One block is left of the database, durable.
     Shrink "s1",
+    /// Put b9, commit durable: the database grows over what fell away.
+    High "h9",
     /// Twelve blocks: more than the spill bound, durable.
     Large "L",
     /// A batch that spilled is dropped.
@@ -138,6 +140,7 @@ impl Run {
             Letter::Witness0 => self.commit(&[Change::Put(0, stamp)], Durability::Witnessed)?,
             Letter::Trim0 => self.commit(&[Change::Trim(0)], Durability::Applied)?,
             Letter::Swap => self.commit(&[Change::Trim(0), Change::Put(1, stamp)], Durability::Durable)?,
+            Letter::High => self.commit(&[Change::Put(9, stamp)], Durability::Durable)?,
             Letter::Shrink => self.commit(&[Change::Size(1)], Durability::Durable)?,
             Letter::Large => {
                 let changes: Vec<Change> = (0..12).map(|block| Change::Put(block, stamp)).collect();

@@ -89,11 +89,14 @@ pub enum BarrierFailure {
     MarksClean,
     /// Some reached the disk, the others are marked clean; whoever asks again is told "success".
     ReportsOnce,
+    /// Marked clean, and the disk holds garbage: the write tore and is not tried again.
+    Spoils,
 }
 
 impl BarrierFailure {
-    /// All four.
-    pub const ALL: [Self; 4] = [Self::Drops, Self::KeepsDirty, Self::MarksClean, Self::ReportsOnce];
+    /// All five.
+    pub const ALL: [Self; 5] =
+        [Self::Drops, Self::KeepsDirty, Self::MarksClean, Self::ReportsOnce, Self::Spoils];
 }
 
 /// One thing that goes wrong. Counts start at 1 and run from the moment the fault is injected.

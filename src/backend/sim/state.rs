@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use super::fault::BarrierFailure;
-use super::page::{Content, Page, bytes_of, hash_of};
+use super::page::{Content, Page, bytes_of, garbage, hash_of};
 use super::random::mix;
 use crate::block::{BLOCK_SIZE, SegmentId};
 use crate::log::plan::Area;
@@ -82,6 +82,13 @@ impl Cell {
             self.pending.clear();
             self.clean = None;
         }
+    }
+
+    fn spoil(&mut self) {
+        if !self.pending.is_empty() {
+            self.durable = garbage(0);
+        }
+        self.mark_clean();
     }
 
     fn mark_clean(&mut self) {
@@ -304,6 +311,7 @@ impl DiskState {
             BarrierFailure::KeepsDirty => return,
             BarrierFailure::Drops => file.pages.values_mut().for_each(|cell| cell.pending.clear()),
             BarrierFailure::MarksClean => file.pages.values_mut().for_each(Cell::mark_clean),
+            BarrierFailure::Spoils => file.pages.values_mut().for_each(Cell::spoil),
             BarrierFailure::ReportsOnce => {
                 for (page, cell) in &mut file.pages {
                     if survives(*page) { cell.settle() } else { cell.mark_clean() }

@@ -46,8 +46,8 @@ pub fn no_early_removal() -> Checked<()> {
         for nth in 1..12 {
             let mut run = after("d01.d0.r.d01")?;
             run.disk.inject(Fault::FailBarrier { nth, how });
-            let _ = run.step(crate::workload::Letter::Compact)?;
-            let _ = run.step(crate::workload::Letter::Compact)?;
+            let _ = run.step(Letter::Compact)?;
+            let _ = run.step(Letter::Compact)?;
             check(&worst(&run), &expected(&run.history))
                 .map_err(|violation| violation.at(format!("barrier {nth} of a fold failed: {how:?}")))?;
         }
@@ -66,6 +66,9 @@ pub fn trim_survives() -> Checked<()> {
         "L.C.s1.C.z.k",
         "d0.C.t0.k.C.k.C.z",
         "d01.C.s1.k.C.L.C.s1.z",
+        "L.C.s1.h9.C.z",
+        "L.C.s1.h9.r.k.C.k",
+        "L.C.s1.y.r.L.s1.h9.C.z",
     ] {
         let run = after(word)?;
         check(&worst(&run), &expected(&run.history)).map_err(|violation| violation.at(word))?;
@@ -113,6 +116,53 @@ pub fn abandoned() -> Checked<()> {
         let run = after(&word)?;
         check(&worst(&run), &expected(&run.history)).map_err(|violation| violation.at(&word))?;
         check(&run.disk.state(), &expected(&run.history)).map_err(|violation| violation.at(&word))?;
+    }
+    Ok(())
+}
+
+/// A barrier of a fold fails and leaves garbage under a clean cache; the next life folds again and is crashed at
+/// every op of that.
+pub fn spoilt_sums() -> Checked<()> {
+    let bounds = Bounds { product: 81, drawn: 2, seed: 4 };
+    for beginning in ["L.C.d0", "L.z.d0", "d01.z.d0.C.a0"] {
+        for nth in 1.. {
+            let mut run = after(beginning)?;
+            run.disk.inject(Fault::FailBarrier { nth, how: BarrierFailure::Spoils });
+            if run.step(Letter::Compact)?.is_ok() {
+                break;
+            }
+            run.die();
+            run.open()?;
+            run.history.acknowledge_older();
+            run.disk.start_trace();
+            step(&mut run, "C")?;
+            for (at, moment) in run.disk.take_trace().iter().enumerate() {
+                let mut checked = Ok(());
+                moment.state.each_image(&bounds, |cut, image| {
+                    checked = check(&image, &expected(&run.history)).map_err(|violation| {
+                        violation
+                            .at(format!("{beginning}, barrier {nth} spoilt, op {at} of the next fold: {cut}"))
+                    });
+                    checked.is_ok()
+                });
+                checked?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whatever step a fold has reached, a close goes on from there and folds what came after it too.
+pub fn close_during_fold() -> Checked<()> {
+    for steps in 0..9 {
+        for word in ["d01.r.d0", "L.a0.r.t0", "d01.C.s1.r.h9"] {
+            let mut run = after(word)?;
+            let context = |violation: Violation| violation.at(format!("{word}, {steps} steps of a fold"));
+            for _ in 0..steps {
+                step(&mut run, "c").map_err(context)?;
+            }
+            step(&mut run, "a1.z").map_err(context)?;
+        }
     }
     Ok(())
 }

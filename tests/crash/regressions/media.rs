@@ -63,7 +63,7 @@ pub fn wrong_identity() -> Checked<()> {
                     continue;
                 }
                 let disk = SimDisk::from_state(image.clone(), 1);
-                let bytes = *datasync::backend::sim::bytes_of(&image.visible(*from, *page));
+                let bytes = *bytes_of(&image.visible(*from, *page));
                 let copy = Op::Write { area: *to, offset: to_page * PAGE, bytes: bytes.to_vec().into() };
                 datasync::backend::Backend::apply(&disk, &copy).expect("nothing is wrong with the disk");
                 let Ok(volume) = Volume::open(disk, options()) else { continue };
@@ -84,7 +84,7 @@ pub fn failed_barrier() -> Checked<()> {
     for how in BarrierFailure::ALL {
         let mut run = after("d01.d0")?;
         run.disk.inject(Fault::FailBarrier { nth: 1, how });
-        let error = match run.step(crate::workload::Letter::Durable0)? {
+        let error = match run.step(Letter::Durable0)? {
             Ok(()) => {
                 return Err(Violation::new("I2 durability", "acknowledged although the barrier failed"));
             }
@@ -94,7 +94,7 @@ pub fn failed_barrier() -> Checked<()> {
             return Err(Violation::new("I15 one outcome", format!("a failed barrier says {error}")));
         };
         let volume = run.volume.clone().expect("open");
-        let refused = run.step(crate::workload::Letter::Durable0)?;
+        let refused = run.step(Letter::Durable0)?;
         let kind = refused.map_err(|error| error.kind());
         ensure(kind == Err(ErrorKind::Poisoned), "I2 durability", || {
             format!("after a failed barrier: {kind:?}")
@@ -119,7 +119,9 @@ pub fn failed_barrier() -> Checked<()> {
 
 /// A disk without a free byte lets a store be recovered and read, and used again once there is room.
 pub fn zero_free_bytes() -> Checked<()> {
-    for word in ["d0.a1", "d01.r.d0.a1", "L.C.a0", "a0.a1.a0"] {
+    for word in
+        ["d0.a1", "d01.r.d0.a1", "L.C.a0", "a0.a1.a0", "L", "d0.L", "a0.a1.a0.a1.a0.y", "d0.a1.a0.a1.a0.d01"]
+    {
         let mut run = after(word)?;
         run.die();
         run.disk.set_free_pages(Some(0));
@@ -169,11 +171,9 @@ pub fn hostile_bytes() -> Checked<()> {
             let area = *random.pick(&areas);
             let pages = image.len(area).unwrap_or(0) / PAGE;
             let page = random.below(pages as usize + 2) as u64;
-            let mut bytes = *datasync::backend::sim::bytes_of(&image.visible(area, page));
+            let mut bytes = *bytes_of(&image.visible(area, page));
             match random.below(4) {
-                0 => {
-                    bytes = *datasync::backend::sim::bytes_of(&datasync::backend::sim::garbage(random.draw()))
-                }
+                0 => bytes = *bytes_of(&datasync::backend::sim::garbage(random.draw())),
                 1 => bytes = [0xff; BLOCK_SIZE],
                 _ => (0..1 + random.below(9))
                     .for_each(|_| bytes[random.below(BLOCK_SIZE)] = random.draw() as u8),
@@ -208,7 +208,7 @@ pub fn lost_meta() -> Checked<()> {
             let disk = SimDisk::from_state(image.clone(), 1);
             let pages = image.len(Area::Meta).unwrap_or(0) / PAGE;
             for page in 0..pages {
-                let old = *datasync::backend::sim::bytes_of(&image.visible(Area::Meta, page));
+                let old = *bytes_of(&image.visible(Area::Meta, page));
                 let bytes: Vec<u8> = old.iter().map(|byte| if blank { 0 } else { byte ^ 0x11 }).collect();
                 let write = Op::Write { area: Area::Meta, offset: page * PAGE, bytes: bytes.into() };
                 datasync::backend::Backend::apply(&disk, &write).expect("nothing is wrong with the disk");
@@ -295,6 +295,83 @@ pub fn lying_disk() -> Checked<()> {
                 })?;
             }
         }
+    }
+    Ok(())
+}
+
+/// A header whose digest is right and whose content names another place, life, predecessor or batch.
+pub fn forged_headers() -> Checked<()> {
+    for word in ["d01.d0", "d01.r.d0", "L"] {
+        let mut run = after(word)?;
+        run.die();
+        let image = run.disk.state();
+        let segments = image.segments();
+        for (number, segment) in segments.iter().enumerate() {
+            let area = Area::Segment(*segment);
+            let pages = image.len(area).unwrap_or(0) / PAGE;
+            let last = (0..pages).rev().find_map(|page| {
+                let (group, _) = Group::decode(bytes_of(&image.visible(area, page))).ok()?;
+                matches!(group.role, Role::Batch { last: true, .. }).then_some((page, group))
+            });
+            let Some((page, group)) = last else { continue };
+            let sealed =
+                segments.get(number + 1).is_some_and(|next| image.visible(Area::Segment(*next), 0).is_some());
+            for (what, forged) in forgeries(&group, sealed) {
+                let mut bytes = [0; BLOCK_SIZE];
+                forged.encode(&mut bytes);
+                let disk = SimDisk::from_state(image.clone(), 1);
+                let write = Op::Write { area, offset: page * PAGE, bytes: bytes.to_vec().into() };
+                datasync::backend::Backend::apply(&disk, &write).expect("nothing is wrong with the disk");
+                let Ok(volume) = Volume::open(disk, options()) else { continue };
+                let Ok(state) = read_state(&snapshot(&volume)?)? else { continue };
+                ensure(state != run.history.newest().state, "I6 no wrong data", || {
+                    format!("{word}: {area} page {page} with {what} forged was accepted")
+                })?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn forgeries(group: &Group, sealed: bool) -> Vec<(&'static str, Group)> {
+    let mut forged: Vec<(&'static str, Group)> =
+        ["chain", "batch", "salt", "epoch", "segment", "store", "page"]
+            .map(|what| (what, group.clone()))
+            .into();
+    for (what, group) in &mut forged {
+        match *what {
+            "chain" => group.chain ^= 1,
+            "batch" => group.batch ^= 1,
+            "salt" => group.identity.salt ^= 1,
+            "epoch" => group.identity.epoch = group.identity.epoch.next(),
+            "segment" => group.identity.segment = group.identity.segment.next(),
+            "store" => group.identity.store.0[3] ^= 1,
+            _ => group.page += 1,
+        }
+    }
+    if sealed {
+        // Sound in itself; only META knows that the segment ended otherwise.
+        forged.push(("time", Group { wall_ms: group.wall_ms + 1, ..group.clone() }));
+    }
+    forged
+}
+
+/// base.db of a closed store may be opened by any program; a store does not go on over what that changed.
+pub fn changed_base() -> Checked<()> {
+    let mut run = after("d01.h9")?;
+    run.volume.take().expect("open").close().map_err(|error| unexpected(&error))?;
+    let image = run.disk.state();
+    let len = image.len(Area::Base).unwrap_or(0);
+    let longer = Op::Resize { area: Area::Base, bytes: len + PAGE };
+    let shorter = Op::Resize { area: Area::Base, bytes: len - PAGE };
+    let other = Op::Write { area: Area::Base, offset: 0, bytes: vec![3; BLOCK_SIZE].into() };
+    for change in [longer, shorter, other] {
+        let disk = SimDisk::from_state(image.clone(), 1);
+        datasync::backend::Backend::apply(&disk, &change).expect("nothing is wrong with the disk");
+        let kind = Volume::open(disk, options()).map_err(|error| error.kind()).err();
+        ensure(kind == Some(ErrorKind::Corrupt), "I8 no silence", || {
+            format!("after `{change}` open says {kind:?}")
+        })?;
     }
     Ok(())
 }

@@ -5,9 +5,12 @@ mod media;
 mod power;
 
 use datasync::backend::Source;
-use datasync::backend::sim::{BarrierFailure, Call, Cut, DiskState, Fate, Fault, Leaves, Random, SimDisk};
+use datasync::backend::sim::{
+    BarrierFailure, Bounds, Call, Cut, DiskState, Fate, Fault, Leaves, Random, SimDisk, bytes_of,
+};
 use datasync::block::{BLOCK_SIZE, BlockNo, Durability};
 use datasync::error::ErrorKind;
+use datasync::format::group::{Group, Role};
 use datasync::log::plan::{Area, Op};
 use datasync::volume::{Outcome, Volume};
 
@@ -17,7 +20,7 @@ use crate::invariants::{
 };
 use crate::reference::{History, State, fill};
 use crate::settings::options;
-use crate::workload::{Run, parse, recovered, unexpected};
+use crate::workload::{Letter, Run, parse, recovered, unexpected};
 
 const PAGE: u64 = BLOCK_SIZE as u64;
 
@@ -47,6 +50,10 @@ pub const ALL: &[(&str, fn() -> Checked<()>)] = &[
     ("a_lying_disk_loses_a_suffix_but_never_lies_on", media::lying_disk),
     ("an_unlisted_segment_is_no_evidence", power::unlisted_segment),
     ("a_snapshot_keeps_its_bytes_across_folds", folding::snapshot_across_folds),
+    ("a_fold_levels_what_a_failed_barrier_spoilt", folding::spoilt_sums),
+    ("a_header_forged_with_a_valid_digest_is_refused", media::forged_headers),
+    ("a_base_that_another_program_changed_is_refused", media::changed_base),
+    ("a_fold_under_way_does_not_keep_a_store_from_closing", folding::close_during_fold),
 ];
 
 macro_rules! promises {
@@ -92,6 +99,10 @@ promises! {
     a_lying_disk_loses_a_suffix_but_never_lies_on
     an_unlisted_segment_is_no_evidence
     a_snapshot_keeps_its_bytes_across_folds
+    a_fold_levels_what_a_failed_barrier_spoilt
+    a_header_forged_with_a_valid_digest_is_refused
+    a_base_that_another_program_changed_is_refused
+    a_fold_under_way_does_not_keep_a_store_from_closing
 }
 
 /// A store that has gone through `word`.
@@ -130,7 +141,7 @@ fn kind_of(image: &DiskState) -> Result<Volume, ErrorKind> {
 }
 
 fn is_payload(content: &datasync::backend::sim::Content, block: u64) -> bool {
-    let bytes = datasync::backend::sim::bytes_of(content);
+    let bytes = bytes_of(content);
     let stamp = u64::from_le_bytes(*bytes.first_chunk().expect("a page has 8 bytes"));
     stamp != 0 && stamp < 1 << 20 && *bytes == fill(block, stamp)
 }
