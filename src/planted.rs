@@ -92,6 +92,8 @@ bugs! {
     SkipLevel,
     /// A fold removes segments before META is durable.
     RemoveBeforePublish,
+    /// META lists blocks as free whose trim no barrier covers.
+    ListUnsyncedFree,
     /// Tags of commits are not kept.
     ForgetTags,
 }

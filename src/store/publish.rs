@@ -48,7 +48,12 @@ impl Store {
         meta.body.clean = false;
         meta.body.durable = meta.body.durable.max(durable);
         meta.body.segments = segments;
-        let (free, unlisted) = self.free.hint(FREE_RANGES_MAX);
+        // A trim that no barrier covers may be taken back by a crash: its block must not be listed as free then.
+        let (free, unlisted) = if durable >= self.committed || planted(Bug::ListUnsyncedFree) {
+            self.free.hint(FREE_RANGES_MAX)
+        } else {
+            (Vec::new(), self.free.count())
+        };
         (meta.body.free, meta.body.free_unlisted) = (free, unlisted);
         meta
     }

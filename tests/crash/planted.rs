@@ -24,7 +24,15 @@ const SUITES: [(&str, fn(Bug) -> Checked<()>); 6] = [
 ];
 
 fn named(_: Bug) -> Checked<()> {
-    regressions::ALL.iter().try_for_each(|(name, run)| no_panic(run).map_err(|violation| violation.at(name)))
+    regressions::ALL
+        .iter()
+        .try_for_each(|(name, run)| no_panic(run).map_err(|violation| violation.at(name)))?;
+    regressions::attack::ALL.iter().try_for_each(|attack| {
+        no_panic(|| {
+            attack();
+            Ok(())
+        })
+    })
 }
 
 fn limits(bug: Bug, depth: usize, double_depth: usize) -> Limits {

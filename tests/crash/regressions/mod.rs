@@ -1,5 +1,6 @@
 //! Mistakes that stores of this kind really made, one directed test each. The name says the promise.
 
+pub mod attack;
 mod folding;
 mod media;
 mod power;

@@ -1,0 +1,50 @@
+//! Found by a reviewer who tried to break the store: each test is one attack that must fail.
+
+use datasync::backend::sim::{Cut, SimDisk};
+use datasync::block::{BLOCK_SIZE, BlockNo, CommitId, Durability};
+use datasync::volume::{Snapshot, Volume};
+
+use crate::reference::fill;
+use crate::settings::options;
+
+/// Each attack that needs no other thread, for the planted bugs.
+pub const ALL: &[fn()] = &[
+    a_trim_that_a_crash_took_back_frees_no_block,
+];
+
+fn put(volume: &Volume, blocks: &[u64], stamp: u64, durability: Durability) -> CommitId {
+    let mut writer = volume.begin().expect("the slot is free");
+    for block in blocks {
+        writer.write(BlockNo(*block), &fill(*block, stamp)).expect("there is space");
+    }
+    writer.commit(durability).expect("a healthy medium").commit
+}
+
+fn holds(snapshot: &Snapshot, block: u64, stamp: u64) -> bool {
+    let mut bytes = [0; BLOCK_SIZE];
+    snapshot.read(BlockNo(block), &mut bytes).expect("readable");
+    bytes == fill(block, stamp)
+}
+
+fn power_cut(disk: &SimDisk) -> SimDisk {
+    SimDisk::from_state(disk.state().after(&Cut::default()), 1)
+}
+
+#[test]
+pub fn a_trim_that_a_crash_took_back_frees_no_block() {
+    let disk = SimDisk::new(1);
+    let volume = Volume::open(disk.clone(), options()).expect("a new store");
+    put(&volume, &[0, 1, 2], 1, Durability::Durable);
+    volume.compact().expect("folds");
+    put(&volume, &[2], 2, Durability::Durable);
+    volume.rotate().expect("seals");
+    let mut writer = volume.begin().expect("the slot is free");
+    writer.trim(BlockNo(1)).expect("in memory");
+    writer.commit(Durability::Applied).expect("in the log");
+    while volume.compact_step().expect("folds") {}
+    drop(volume);
+    let volume = Volume::open(power_cut(&disk), options()).expect("recovers");
+    assert!(holds(&volume.snapshot().expect("open"), 1, 1), "the trim was never durable");
+    let mut writer = volume.begin().expect("the slot is free");
+    assert_eq!(writer.allocate().expect("space"), BlockNo(3), "block 1 holds data");
+}
