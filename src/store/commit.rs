@@ -194,15 +194,15 @@ impl Store {
     }
 
     pub(crate) fn index_range(&mut self, range: (BlockNo, BlockNo), lsn: Lsn, now_ms: u64) {
-        let Self { index, pins, segments, .. } = self;
-        index.trim_range(range, lsn, now_ms, |older, newer| needed(pins, segments, older, newer));
+        let Self { index, pins, segments, visible, .. } = self;
+        index.trim_range(range, lsn, now_ms, |older, newer| needed(pins, *visible, segments, older, newer));
         self.free.insert(range.0, range.1.0 - range.0.0);
     }
 
     pub(crate) fn index_block(&mut self, block: BlockNo, lsn: Lsn, place: Option<Place>, now_ms: u64) {
-        let Self { index, pins, segments, .. } = self;
+        let Self { index, pins, segments, visible, .. } = self;
         let entry = Entry { version: lsn, modified_ms: now_ms, place };
-        index.push(block, entry, |older, newer| needed(pins, segments, older, newer));
+        index.push(block, entry, |older, newer| needed(pins, *visible, segments, older, newer));
         match place {
             Some(_) => self.free.remove(block),
             None => self.free.insert(block, 1),
@@ -419,12 +419,19 @@ impl Store {
     }
 }
 
-/// Whether anybody can still ask for `older` once `newer` is there: a pin, or a fold that ends in between.
-fn needed(pins: &BTreeMap<Lsn, usize>, segments: &[Segment], older: &Entry, newer: &Entry) -> bool {
+/// Whether anybody can still ask for `older` once `newer` is there: a pin, a snapshot that is yet to be taken
+/// (of what is visible, or of a commit above it), or a fold that ends in between.
+fn needed(
+    pins: &BTreeMap<Lsn, usize>,
+    visible: Lsn,
+    segments: &[Segment],
+    older: &Entry,
+    newer: &Entry,
+) -> bool {
     let between = older.version..newer.version;
-    let pinned = pins.range(between.clone()).next().is_some() && !planted(Bug::ForgetPinnedVersions);
+    let asked = pins.range(between.clone()).next().is_some() || visible < newer.version;
     let folded = segments.iter().filter_map(|segment| segment.fold_end).any(|end| between.contains(&end));
-    pinned || folded
+    (asked && !planted(Bug::ForgetPinnedVersions)) || folded
 }
 
 fn put_sum((change, _): &writer::StagedChange<'_>) -> Option<(BlockNo, u64)> {

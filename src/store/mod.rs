@@ -226,6 +226,19 @@ impl Store {
         self.pins.keys().next().copied()
     }
 
+    /// Whether a read view of `at` keeps a segment from being folded that nothing else would keep.
+    #[must_use]
+    pub fn holds_back(&self, at: Lsn) -> bool {
+        let bound = self.durable.min(self.visible);
+        self.segments.iter().filter_map(|segment| segment.fold_end).any(|end| end > at && end <= bound)
+    }
+
+    /// Whether nothing of the log could be folded, with or without read views, before the active segment ends.
+    #[must_use]
+    pub fn waits_for_its_end(&self) -> bool {
+        self.active.is_some() && self.segments.iter().all(|segment| segment.fold_end.is_none())
+    }
+
     /// Pages of the log that hold something.
     #[must_use]
     pub fn log_pages(&self) -> u64 {

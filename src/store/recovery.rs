@@ -447,6 +447,8 @@ pub(crate) fn empty_store(setup: &Setup, meta: Meta) -> Store {
 fn load(store: &mut Store, scan: &Scan, keep: usize, moved: &BTreeMap<u32, (SegmentId, u32)>) {
     let last = scan.segments.last().map(|walked| walked.record.id);
     for batch in &scan.batches[..keep] {
+        // Nobody will ask for a version below the last of these commits.
+        store.visible = batch.lsn;
         for (change, place) in &batch.changes {
             let place = place.map(|place| match moved.get(&place.page) {
                 Some((segment, page)) if Some(place.segment) == last => {

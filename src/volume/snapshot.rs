@@ -93,7 +93,8 @@ impl Drop for Snapshot {
     }
 }
 
-/// Expires every read view of the oldest pinned commit; `false` when there is none.
+/// Expires every read view of the oldest commit that keeps the log from being folded; `false` when none does.
+/// A writer's own view is of the newest commit, so it never does.
 pub(crate) fn expire_oldest(shared: &Shared) -> bool {
     let mut store = lock(&shared.store);
     let live = lock(&shared.live);
@@ -102,6 +103,9 @@ pub(crate) fn expire_oldest(shared: &Shared) -> bool {
     else {
         return false;
     };
+    if !store.holds_back(oldest) {
+        return false;
+    }
     for view in live.values().filter(|view| view.at == oldest) {
         if !view.expired.swap(true, Ordering::AcqRel) {
             store.unpin(oldest);

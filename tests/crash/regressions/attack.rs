@@ -1,7 +1,10 @@
 //! Found by a reviewer who tried to break the store: each test is one attack that must fail.
 
+use std::time::Duration;
+
 use datasync::backend::sim::{Cut, SimDisk};
 use datasync::block::{BLOCK_SIZE, BlockNo, CommitId, Durability};
+use datasync::error::ErrorKind;
 use datasync::volume::{Snapshot, Volume};
 
 use crate::reference::fill;
@@ -47,4 +50,24 @@ pub fn a_trim_that_a_crash_took_back_frees_no_block() {
     assert!(holds(&volume.snapshot().expect("open"), 1, 1), "the trim was never durable");
     let mut writer = volume.begin().expect("the slot is free");
     assert_eq!(writer.allocate().expect("space"), BlockNo(3), "block 1 holds data");
+}
+
+#[test]
+pub fn a_full_log_expires_nobody_who_is_not_in_the_way() {
+    let options = options().background(true).reader_patience(Duration::ZERO);
+    let volume = Volume::open(SimDisk::new(1), options).expect("a new store");
+    put(&volume, &[0], 1, Durability::Durable);
+    let reader = volume.snapshot().expect("open");
+    let mut writer = volume.begin().expect("the slot is free");
+    for block in 1..200 {
+        writer.write(BlockNo(block), &fill(block, 2)).expect("spills");
+    }
+    let refused = volume.begin().map(drop).expect_err("the slot is taken");
+    assert_eq!(refused.kind(), ErrorKind::Busy);
+    writer.write(BlockNo(0), &fill(0, 2)).expect("staged");
+    let pending = writer.append(Durability::Durable).expect("in the log");
+    assert!(holds(&volume.snapshot().expect("open"), 0, 1), "what is not acknowledged hid what is");
+    assert!(holds(&reader, 0, 1), "the view was not in the way of any fold");
+    pending.wait().expect("durable");
+    assert!(holds(&volume.snapshot().expect("open"), 0, 2));
 }
