@@ -187,6 +187,13 @@ impl Shared {
         }
         let started = Instant::now();
         while lock(&self.store).over_cap() {
+            // The end of a large transaction may be in the segment that nobody has ended yet.
+            if lock(&self.store).waits_for_its_end()
+                && let Err(error) = self.seal()
+                && error.kind() != ErrorKind::Busy
+            {
+                return Err(error);
+            }
             self.worker.wake();
             let signal = lock(&self.worker.signal);
             let nap = Duration::from_millis(20);

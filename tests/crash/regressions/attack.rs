@@ -1,6 +1,6 @@
 //! Found by a reviewer who tried to break the store: each test is one attack that must fail.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use datasync::backend::sim::{Cut, SimDisk};
 use datasync::block::{BLOCK_SIZE, BlockNo, CommitId, Durability};
@@ -70,4 +70,17 @@ pub fn a_full_log_expires_nobody_who_is_not_in_the_way() {
     assert!(holds(&reader, 0, 1), "the view was not in the way of any fold");
     pending.wait().expect("durable");
     assert!(holds(&volume.snapshot().expect("open"), 0, 2));
+}
+
+#[test]
+pub fn nobody_waits_for_readers_after_a_large_transaction() {
+    let options = options().background(true).reader_patience(Duration::from_secs(4));
+    let volume = Volume::open(SimDisk::new(1), options).expect("a new store");
+    let blocks: Vec<u64> = (0..200).collect();
+    put(&volume, &blocks, 1, Durability::Durable);
+    let reader = volume.snapshot().expect("open");
+    let started = Instant::now();
+    put(&volume, &[0], 2, Durability::Durable);
+    assert!(started.elapsed() < Duration::from_secs(3), "nobody sealed the end of the transaction");
+    assert!(holds(&reader, 0, 1));
 }
