@@ -120,7 +120,7 @@ impl Recovery {
     pub fn refused(&mut self, source: &dyn Source) -> Result<()> {
         let scan = self.scan.as_ref().expect("only the relog asks for space");
         let spare = source.len(Area::Segment(self.next_segment()))?.unwrap_or(0) / BLOCK_SIZE as u64;
-        let room = spare.saturating_sub(1).min(u64::from(self.setup.limits.reserve_pages));
+        let room = spare.saturating_sub(1);
         let mut pages = 0;
         self.keep = self.proven;
         for batch in &scan.batches[self.proven..] {

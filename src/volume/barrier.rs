@@ -96,8 +96,17 @@ impl Shared {
     /// Puts a durable proof of everything durable into the log.
     pub(crate) fn witness(&self) -> Result<()> {
         let _io = lock(&self.io);
-        self.prepare(1)?;
-        let plan = lock(&self.store).witness((self.options.clock)());
+        // The last append has left room for this one page, so that a full disk is no reason to fail here.
+        let prepared = self.prepare(0);
+        let plan = {
+            let mut store = lock(&self.store);
+            if store.is_witnessed(store.durable()) {
+                // A rotation has published META meanwhile, the better proof.
+                return Ok(());
+            }
+            prepared?;
+            store.witness((self.options.clock)())
+        };
         plan.map_or(Ok(()), |plan| self.run(&plan))
     }
 }
@@ -106,7 +115,8 @@ fn reached(store: &Store, lsn: Lsn, durability: Durability) -> bool {
     let visible = store.visible() >= lsn;
     match durability {
         Durability::Applied => visible,
-        Durability::Durable => visible && store.durable() >= lsn,
+        // What a rotation made durable, or a barrier whose proof is still being written, is not enough.
+        Durability::Durable => visible && store.durable() >= lsn && !store.needs_witness(lsn),
         Durability::Witnessed => visible && store.is_witnessed(lsn),
     }
 }

@@ -10,9 +10,12 @@ use datasync::volume::{Snapshot, Volume};
 use crate::reference::fill;
 use crate::settings::options;
 
+const PAGE: u64 = BLOCK_SIZE as u64;
+
 /// Each attack that needs no other thread, for the planted bugs.
 pub const ALL: &[fn()] = &[
     a_trim_that_a_crash_took_back_frees_no_block,
+    what_a_rotation_made_durable_is_proven_before_it_is_acknowledged,
 ];
 
 fn put(volume: &Volume, blocks: &[u64], stamp: u64, durability: Durability) -> CommitId {
@@ -70,6 +73,23 @@ pub fn a_full_log_expires_nobody_who_is_not_in_the_way() {
     assert!(holds(&reader, 0, 1), "the view was not in the way of any fold");
     pending.wait().expect("durable");
     assert!(holds(&volume.snapshot().expect("open"), 0, 2));
+}
+
+#[test]
+pub fn what_a_rotation_made_durable_is_proven_before_it_is_acknowledged() {
+    let options = options().segment_bytes(64 * PAGE).log_cap_bytes(256 * PAGE);
+    let disk = SimDisk::new(1);
+    let volume = Volume::open(disk.clone(), options.clone()).expect("a new store");
+    for stamp in 1..=12 {
+        put(&volume, &[0], stamp, Durability::Applied);
+    }
+    volume.rotate().expect("seals");
+    volume.sync().expect("durable");
+    drop(volume);
+    let disk = power_cut(&disk);
+    disk.set_free_pages(Some(0));
+    let volume = Volume::open(disk, options).expect("recovers on a full disk");
+    assert!(holds(&volume.snapshot().expect("open"), 0, 12), "{:?}", volume.recovery());
 }
 
 #[test]
