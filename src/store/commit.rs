@@ -58,18 +58,15 @@ impl Store {
                 effect: Effect::Reserved { segment, pages: 1 + self.limits.reserve_pages },
             }));
         }
-        let Some(active) = self.active else { return self.rotate().map(Some) };
+        let Some(active) = self.active else {
+            self.check_segment_fits()?;
+            return self.rotate().map(Some);
+        };
         let end = active.tail.page.checked_add(pages + 1).expect("segments stay far below 2^32 pages");
         // A log that cannot be folded (a huge transaction, a stuck reader) gets larger segments, not more.
         let most = self.limits.segment_pages << (self.segments.len() / 16).min(8);
         if end > most && active.tail.page > 1 {
-            if self.segments.len() + 1 >= SEGMENTS_MAX {
-                let message = format!(
-                    "{}: the log has as many segments as META can list; end the transaction",
-                    self.name
-                );
-                return fail(ErrorKind::Full, message);
-            }
+            self.check_segment_fits()?;
             return self.rotate().map(Some);
         }
         if end > active.reserved {
@@ -79,6 +76,21 @@ impl Store {
             return Ok(Some(Plan { ops: vec![op], effect: Effect::Reserved { segment, pages: wanted } }));
         }
         Ok(None)
+    }
+
+    /// Fails if META could not list one more segment, and one that a recovery may need besides.
+    fn check_segment_fits(&self) -> Result<()> {
+        if self.segments.len() + 1 < SEGMENTS_MAX {
+            return Ok(());
+        }
+        fail(
+            ErrorKind::Full,
+            format!(
+                "{}: the log has as many segments as META can list; end the transactions and read views that \
+                 hold it",
+                self.name
+            ),
+        )
     }
 
     /// The plan that ends the active segment, if any, and starts the next one in the spare.

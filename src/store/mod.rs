@@ -29,7 +29,7 @@ use std::sync::Arc;
 use crate::block::{BLOCK_SIZE, BlockNo, CommitId, Epoch, Lsn, SegmentId, StoreId, Tag};
 use crate::error::{Error, ErrorKind, Result, fail};
 use crate::format::checksum::Checksum;
-use crate::format::meta::{Meta, SegmentRecord, TagRecord};
+use crate::format::meta::{Meta, SEGMENTS_MAX, SegmentRecord, TagRecord};
 use crate::log::plan::Address;
 use crate::log::writer::Tail;
 
@@ -249,13 +249,13 @@ impl Store {
     #[must_use]
     pub fn over_cap(&self) -> bool {
         self.log_pages() > self.limits.log_cap_pages
-            || self.segments.len() > crate::format::meta::SEGMENTS_MAX / 2
+            || self.segments.len() > SEGMENTS_MAX / 2
     }
 
-    /// Whether the log has twice the size it should have.
+    /// Whether the log has twice the size it should have, or nearly as many segments as META can list.
     #[must_use]
     pub fn far_over_cap(&self) -> bool {
-        self.log_pages() > 2 * self.limits.log_cap_pages
+        self.log_pages() > 2 * self.limits.log_cap_pages || self.segments.len() > SEGMENTS_MAX / 4 * 3
     }
 
     /// Whether a watermark can be appended without preparing space.

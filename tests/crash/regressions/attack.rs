@@ -16,6 +16,7 @@ const PAGE: u64 = BLOCK_SIZE as u64;
 pub const ALL: &[fn()] = &[
     a_trim_that_a_crash_took_back_frees_no_block,
     what_a_rotation_made_durable_is_proven_before_it_is_acknowledged,
+    sealing_under_a_reader_never_outgrows_meta,
 ];
 
 fn put(volume: &Volume, blocks: &[u64], stamp: u64, durability: Durability) -> CommitId {
@@ -90,6 +91,23 @@ pub fn what_a_rotation_made_durable_is_proven_before_it_is_acknowledged() {
     disk.set_free_pages(Some(0));
     let volume = Volume::open(disk, options).expect("recovers on a full disk");
     assert!(holds(&volume.snapshot().expect("open"), 0, 12), "{:?}", volume.recovery());
+}
+
+#[test]
+pub fn sealing_under_a_reader_never_outgrows_meta() {
+    let volume = Volume::open(SimDisk::new(1), options().log_cap_bytes(4096 * PAGE)).expect("a new store");
+    put(&volume, &[0], 1, Durability::Durable);
+    let reader = volume.snapshot().expect("open");
+    for stamp in 2..150 {
+        put(&volume, &[0], stamp, Durability::Durable);
+        volume.rotate().expect("seals");
+    }
+    let mut bytes = [0; BLOCK_SIZE];
+    match reader.read(BlockNo(0), &mut bytes) {
+        Ok(()) => assert_eq!(bytes, fill(0, 1)),
+        Err(error) => assert_eq!(error.kind(), ErrorKind::Expired),
+    }
+    assert!(holds(&volume.snapshot().expect("open"), 0, 149));
 }
 
 #[test]
