@@ -94,8 +94,12 @@ impl Volume {
             options,
         });
         if !shared.options.read_only {
-            // Every crash may leave one more segment; META can list only so many.
-            shared.make_room()?;
+            // Every crash may leave one more segment; META can list only so many. A full disk is no reason not
+            // to open: what is there can be read, and `begin` says that there is no room.
+            match shared.make_room() {
+                Err(error) if error.kind() == ErrorKind::Full => {}
+                outcome => outcome?,
+            }
             if shared.options.background {
                 super::compact::start(&shared)?;
             }

@@ -16,6 +16,7 @@ const PAGE: u64 = BLOCK_SIZE as u64;
 pub const ALL: &[fn()] = &[
     a_trim_that_a_crash_took_back_frees_no_block,
     what_a_rotation_made_durable_is_proven_before_it_is_acknowledged,
+    a_store_with_a_large_log_opens_on_a_full_disk,
     sealing_under_a_reader_never_outgrows_meta,
 ];
 
@@ -91,6 +92,22 @@ pub fn what_a_rotation_made_durable_is_proven_before_it_is_acknowledged() {
     disk.set_free_pages(Some(0));
     let volume = Volume::open(disk, options).expect("recovers on a full disk");
     assert!(holds(&volume.snapshot().expect("open"), 0, 12), "{:?}", volume.recovery());
+}
+
+#[test]
+pub fn a_store_with_a_large_log_opens_on_a_full_disk() {
+    let disk = SimDisk::new(1);
+    let volume = Volume::open(disk.clone(), options()).expect("a new store");
+    let blocks: Vec<u64> = (0..200).collect();
+    put(&volume, &blocks, 1, Durability::Durable);
+    drop(volume);
+    let disk = power_cut(&disk);
+    disk.set_free_pages(Some(0));
+    let volume = Volume::open(disk.clone(), options()).expect("recovers on a full disk");
+    assert!(holds(&volume.snapshot().expect("open"), 199, 1));
+    disk.set_free_pages(None);
+    put(&volume, &[0], 2, Durability::Durable);
+    volume.close().expect("folds");
 }
 
 #[test]
