@@ -132,8 +132,9 @@ impl Volume {
     /// # Errors
     /// `Misuse` after `close`.
     pub fn snapshot_from(&self, least: Lsn) -> Result<Snapshot> {
-        self.shared.check_open()?;
         let mut store = lock(&self.shared.store);
+        // Under the lock under which `close` looks for read views: none can come after it has looked.
+        self.shared.check_open()?;
         let at = store.visible().max(least.min(store.committed()));
         Ok(Snapshot::pin(&self.shared, &mut store, at))
     }
@@ -261,6 +262,9 @@ impl Volume {
             return Ok(());
         }
         let slot = shared.take_slot(shared.options.busy_timeout)?;
+        if shared.closed.load(Ordering::Acquire) {
+            return Ok(());
+        }
         let result = shared.fold_and_seal();
         if !matches!(&result, Err(error) if error.kind() == ErrorKind::Busy) {
             shared.shut();
@@ -304,7 +308,9 @@ impl Shared {
             return fail(ErrorKind::Busy, format!("{}: a read view is still held", self.backend.name()));
         }
         let plan = store.close()?;
-        self.run_in_order(&mut store, &plan)
+        self.run_in_order(&mut store, &plan)?;
+        self.closed.store(true, Ordering::Release);
+        Ok(())
     }
 
     /// Runs a plan with the store locked: for the rare plans that nothing else may overlap.

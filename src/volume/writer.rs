@@ -72,6 +72,8 @@ pub struct Writer {
 impl Writer {
     pub(crate) fn begin(shared: &Arc<Shared>, wait: Duration) -> Result<Self> {
         let slot = shared.take_slot(wait)?;
+        // `close` holds the slot until it is done: whoever waited for it meanwhile finds out here.
+        shared.check_open()?;
         let mut store = lock(&shared.store);
         let batch = store.begin()?;
         let view = Snapshot::pin(shared, &mut store, batch.view());

@@ -1,10 +1,16 @@
 //! Found by a reviewer who tried to break the store: each test is one attack that must fail.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
+use datasync::backend::memory::Memory;
 use datasync::backend::sim::{Cut, SimDisk};
-use datasync::block::{BLOCK_SIZE, BlockNo, CommitId, Durability};
-use datasync::error::ErrorKind;
+use datasync::backend::{Backend, Source};
+use datasync::block::{BLOCK_SIZE, BlockNo, CommitId, Durability, SegmentId};
+use datasync::error::{ErrorKind, Result};
+use datasync::log::plan::{Area, Op};
 use datasync::volume::{Snapshot, Volume};
 
 use crate::reference::fill;
@@ -138,4 +144,71 @@ pub fn nobody_waits_for_readers_after_a_large_transaction() {
     put(&volume, &[0], 2, Durability::Durable);
     assert!(started.elapsed() < Duration::from_secs(3), "nobody sealed the end of the transaction");
     assert!(holds(&reader, 0, 1));
+}
+
+/// A medium that must be left alone once it was let go of.
+#[derive(Clone)]
+struct Watched {
+    memory: Memory,
+    released: Arc<AtomicBool>,
+    touched: Arc<AtomicBool>,
+}
+
+impl Watched {
+    fn touch(&self) {
+        if self.released.load(Ordering::SeqCst) {
+            self.touched.store(true, Ordering::SeqCst);
+        }
+    }
+}
+
+impl Source for Watched {
+    fn read(&self, area: Area, offset: u64, buf: &mut [u8]) -> Result<usize> {
+        self.touch();
+        self.memory.read(area, offset, buf)
+    }
+    fn len(&self, area: Area) -> Result<Option<u64>> {
+        self.memory.len(area)
+    }
+    fn segments(&self) -> Result<Vec<SegmentId>> {
+        self.memory.segments()
+    }
+}
+
+impl Backend for Watched {
+    fn apply(&self, op: &Op) -> Result<()> {
+        self.touch();
+        self.memory.apply(op)
+    }
+    fn release(&self) {
+        self.released.store(true, Ordering::SeqCst);
+    }
+    fn name(&self) -> String {
+        self.memory.name()
+    }
+}
+
+#[test]
+pub fn nothing_touches_the_medium_after_close() {
+    for _ in 0..30 {
+        let medium =
+            Watched { memory: Memory::new(), released: Arc::default(), touched: Arc::default() };
+        let volume = Volume::open(medium.clone(), options()).expect("a new store");
+        put(&volume, &[0], 1, Durability::Durable);
+        let holder = volume.begin().expect("the slot is free");
+        let wait = Duration::from_secs(5);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let Ok(mut writer) = volume.begin_within(wait) else { return };
+                let _ = writer.write(BlockNo(0), &fill(0, 2));
+                let _ = writer.commit(Durability::Durable);
+            });
+            scope.spawn(|| drop(volume.close()));
+            scope.spawn(|| drop(volume.close()));
+            thread::sleep(Duration::from_millis(5));
+            drop(holder);
+        });
+        volume.close().expect("closed by now");
+        assert!(!medium.touched.load(Ordering::SeqCst), "used after it was released");
+    }
 }
