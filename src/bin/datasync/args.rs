@@ -14,8 +14,10 @@ Examples:
 A store is a directory. After a clean close `sqlite3 STORE/base.db` opens it as well.
 
 Exit codes:
-  0 done (verify: clean)    1 damage found      2 wrong command line   3 no store there, or a newer one
-  4 in use by another       5 refused by SQL    6 disk, space or permissions";
+  0  done; verify: clean         4  the store is in use by another program
+  1  damage was found            5  SQLite refused the SQL
+  2  the command line is wrong   6  the disk: its space, its permissions, a failure
+  3  no store there, or one of a newer version";
 
 /// SQLite on a store that keeps what it acknowledged, whatever crashes.
 #[derive(Debug, Parser)]

@@ -1,12 +1,16 @@
 //! A bar on standard error for long work, only on a terminal.
 
+use std::cell::OnceCell;
 use std::io::{IsTerminal, stderr};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// A bar, or nothing when nobody would see it.
+/// A bar, or nothing when nobody would see it. It appears with the first word of progress.
 pub struct Progress {
-    bar: Option<ProgressBar>,
+    what: &'static str,
+    template: &'static str,
+    seen: bool,
+    bar: OnceCell<ProgressBar>,
 }
 
 impl Progress {
@@ -20,31 +24,34 @@ impl Progress {
         Self::styled(what, quiet, "{msg:>10} [{bar:32}] {pos}/{len} {eta}")
     }
 
-    fn styled(what: &'static str, quiet: bool, template: &str) -> Self {
-        if quiet || !stderr().is_terminal() {
-            return Self { bar: None };
-        }
-        let style = ProgressStyle::with_template(template)
-            .unwrap_or_else(|_| ProgressStyle::default_bar())
-            .progress_chars("=> ");
-        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
-        bar.set_style(style);
-        bar.set_message(what);
-        Self { bar: Some(bar) }
+    fn styled(what: &'static str, quiet: bool, template: &'static str) -> Self {
+        Self { what, template, seen: !quiet && stderr().is_terminal(), bar: OnceCell::new() }
     }
 
     /// `done` of `all` is over.
     pub fn at(&self, done: u64, all: u64) {
-        if let Some(bar) = &self.bar {
-            bar.set_length(all.max(done));
-            bar.set_position(done);
+        if !self.seen {
+            return;
         }
+        let bar = self.bar.get_or_init(|| self.draw(all));
+        bar.set_length(all.max(done));
+        bar.set_position(done);
+    }
+
+    fn draw(&self, all: u64) -> ProgressBar {
+        let style = ProgressStyle::with_template(self.template)
+            .unwrap_or_else(|_| ProgressStyle::default_bar())
+            .progress_chars("=> ");
+        let bar = ProgressBar::with_draw_target(Some(all), ProgressDrawTarget::stderr());
+        bar.set_style(style);
+        bar.set_message(self.what);
+        bar
     }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        if let Some(bar) = &self.bar {
+        if let Some(bar) = self.bar.get() {
             bar.finish_and_clear();
         }
     }
