@@ -70,6 +70,12 @@ impl Index {
     /// newer)`, is dropped.
     pub fn push(&mut self, block: BlockNo, entry: Entry, still_needed: impl Fn(&Entry, &Entry) -> bool) {
         let versions = self.blocks.entry(block).or_default();
+        // A version is kept until its successor is visible; by now it may be.
+        while let [.., before, newest] = versions.as_slice()
+            && !still_needed(before, newest)
+        {
+            versions.remove(versions.len() - 2);
+        }
         if let Some(newest) = versions.last_mut() {
             assert!(
                 newest.version <= entry.version,
@@ -183,7 +189,7 @@ mod tests {
         assert_eq!(index.resolve(BlockNo(1), Lsn(2)), Resolved::NotInLog);
         assert_eq!(index.resolve(BlockNo(1), Lsn(4)), Resolved::Entry(put(3)));
         assert_eq!(index.resolve(BlockNo(1), Lsn(9)), Resolved::Entry(put(5)));
-        index.push(BlockNo(1), put(6), |_, _| false);
+        index.push(BlockNo(1), put(6), |older, _| older.version == Lsn(3));
         assert_eq!(index.resolve(BlockNo(1), Lsn(5)), Resolved::Entry(put(3)));
     }
 

@@ -248,8 +248,7 @@ impl Store {
     /// Whether commits should wait for a fold.
     #[must_use]
     pub fn over_cap(&self) -> bool {
-        self.log_pages() > self.limits.log_cap_pages
-            || self.segments.len() > SEGMENTS_MAX / 2
+        self.log_pages() > self.limits.log_cap_pages || self.segments.len() > SEGMENTS_MAX / 2
     }
 
     /// Whether the log has twice the size it should have, or nearly as many segments as META can list.

@@ -191,8 +191,7 @@ impl Backend for Watched {
 #[test]
 pub fn nothing_touches_the_medium_after_close() {
     for _ in 0..30 {
-        let medium =
-            Watched { memory: Memory::new(), released: Arc::default(), touched: Arc::default() };
+        let medium = Watched { memory: Memory::new(), released: Arc::default(), touched: Arc::default() };
         let volume = Volume::open(medium.clone(), options()).expect("a new store");
         put(&volume, &[0], 1, Durability::Durable);
         let holder = volume.begin().expect("the slot is free");
