@@ -200,7 +200,8 @@ fn every_crash_of_every_short_workload_recovers_to_a_prefix() {
         Ok(tried) => {
             let seconds = begun.elapsed().as_secs_f64();
             println!(
-                "exhaustive: depth {}, double {}, {} crash states, {} distinct, {:.0} distinct/s, {seconds:.1} s, 0 violations",
+                "exhaustive: depth {}, double {}, {} crash states, {} distinct, {:.0} distinct/s, \
+                 {seconds:.1} s, 0 violations",
                 limits.depth,
                 limits.double_depth,
                 tried.states(),
