@@ -3,9 +3,16 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use datasync::Database;
+use datasync::backend::memory::Memory;
+use datasync::backend::{Backend, Source};
+use datasync::block::SegmentId;
+use datasync::error::{ErrorKind, Result};
+use datasync::log::plan::{Area, Op};
+use datasync::volume::{Options, Volume};
 use rusqlite::Connection;
 
-use super::common::{End, Place, Random, assert_sound, number, run};
+use super::common::{End, Place, Random, assert_sound, code_of, number, run};
 
 const ACCOUNTS: u64 = 20;
 const TOTAL: i64 = 20 * 1000;
@@ -109,8 +116,8 @@ fn every_commit_of_every_thread_is_there_and_visible_to_its_own_connection_at_on
 fn one_barrier_serves_many_commits() {
     const THREADS: u64 = 8;
     const EACH: u64 = 30;
-    let place = Place::new();
-    let database = place.store();
+    let volume = Volume::open(Slow(Memory::new()), Options::new()).unwrap();
+    let database = Database::over(volume).unwrap();
     run(&database.connection().unwrap(), "CREATE TABLE t(x)");
     std::thread::scope(|scope| {
         for _ in 0..THREADS {
@@ -124,6 +131,94 @@ fn one_barrier_serves_many_commits() {
         }
     });
     assert_eq!(number(&database.connection().unwrap(), "SELECT count(*) FROM t"), 240);
+    let stats = database.stats();
+    assert!(stats.barriers * 2 < stats.commits, "{} barriers for {} commits", stats.barriers, stats.commits);
+}
+
+/// Memory whose barriers take as long as those of a disk.
+struct Slow(Memory);
+
+impl Source for Slow {
+    fn read(&self, area: Area, offset: u64, buf: &mut [u8]) -> Result<usize> {
+        self.0.read(area, offset, buf)
+    }
+
+    fn len(&self, area: Area) -> Result<Option<u64>> {
+        self.0.len(area)
+    }
+
+    fn segments(&self) -> Result<Vec<SegmentId>> {
+        self.0.segments()
+    }
+}
+
+impl Backend for Slow {
+    fn apply(&self, op: &Op) -> Result<()> {
+        if matches!(op, Op::Barrier(Area::Segment(_))) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.0.apply(op)
+    }
+
+    fn name(&self) -> String {
+        "slow memory".to_owned()
+    }
+}
+
+fn small_log() -> Options {
+    let segment = 256 << 10;
+    let options = Options::new().segment_bytes(segment).reserve_bytes(64 << 10).log_cap_bytes(2 * segment);
+    options.spill_bytes(64 << 10)
+}
+
+#[test]
+fn writers_with_a_full_log_go_on_as_it_is_folded() {
+    let place = Place::new();
+    let database = place.store_with(small_log());
+    run(&database.connection().unwrap(), "CREATE TABLE t(thread, b)");
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let connection = database.connection().unwrap();
+            connection.busy_timeout(Duration::from_secs(60)).unwrap();
+            scope.spawn(move || {
+                run(&connection, "PRAGMA cache_size=5");
+                for at in 0..60 {
+                    let (rows, sql) = (1 + at % 9, "INSERT INTO t SELECT ?1, randomblob(3000) FROM n");
+                    let many = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < ?2)";
+                    connection.execute(&format!("{many} {sql}"), [thread, rows]).unwrap();
+                }
+            });
+        }
+    });
+    let connection = database.connection().unwrap();
+    assert_eq!(number(&connection, "SELECT count(*) FROM t"), 4 * (0..60).map(|at| 1 + at % 9).sum::<i64>());
+    assert_sound(&connection);
+    let stats = database.stats();
+    assert!(stats.folds > 3 && stats.log_bytes < 4 << 20, "{stats:?}");
+}
+
+#[test]
+fn a_reader_that_holds_a_full_log_is_expired_and_reads_anew() {
+    let place = Place::new();
+    let database = place.store_with(small_log().reader_patience(Duration::from_millis(100)));
+    let (writer, reader) = (database.connection().unwrap(), database.connection().unwrap());
+    run(&writer, "CREATE TABLE t(x, b)");
+    let fill = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 100)
+                INSERT INTO t SELECT x, randomblob(3000) FROM n";
+    run(&writer, fill);
+    run(&reader, "PRAGMA cache_size=5; BEGIN");
+    assert_eq!(number(&reader, "SELECT count(*) FROM t"), 100);
+    for _ in 0..10 {
+        run(&writer, fill);
+        run(&writer, "DELETE FROM t WHERE rowid % 2");
+    }
+    let sum = "SELECT sum(length(b)) FROM t";
+    let expired = reader.query_row(sum, [], |row| row.get::<_, i64>(0));
+    assert_eq!(code_of(expired), rusqlite::ffi::SQLITE_BUSY_SNAPSHOT);
+    assert_eq!(datasync::vfs::last_error().unwrap().kind(), ErrorKind::Expired);
+    run(&reader, "ROLLBACK");
+    assert_eq!(number(&reader, sum), number(&writer, sum));
+    assert_sound(&reader);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The same random statements on this VFS and on SQLite's own: the two databases stay the same, and
 //! statements fail on both or on neither.
 
+use datasync::volume::Options;
 use rusqlite::Connection;
 
 use super::common::{Place, Random, assert_sound, dump, run};
@@ -37,7 +38,12 @@ fn live(seed: u64, statements: u64) {
     let place = Place::new();
     let mut random = Random(seed);
     let plain = Connection::open(place.path("plain.db")).unwrap();
-    let mut inside = datasync::open(place.path("app.datasync")).unwrap();
+    // Every other store is a small one, whose transactions spill and whose log is folded all the time.
+    let segment = if seed % 2 == 0 { 16 << 20 } else { 128 << 10 };
+    let options = Options::new().segment_bytes(segment).log_cap_bytes(2 * segment).reserve_bytes(32 << 10);
+    let options = options.spill_bytes(segment / 8);
+    let open = || place.store_with(options.clone()).connection().unwrap();
+    let mut inside = open();
     let start = format!(
         "PRAGMA page_size={}; PRAGMA auto_vacuum={}; PRAGMA cache_size=8",
         512 << random.below(8),
@@ -61,7 +67,7 @@ fn live(seed: u64, statements: u64) {
             let page_size: i64 = plain.query_row("PRAGMA page_size", [], |row| row.get(0)).unwrap();
             run(&plain, &format!("PRAGMA page_size={page_size}"));
             drop(inside);
-            inside = datasync::open(place.path("app.datasync")).unwrap();
+            inside = open();
             run(
                 &inside,
                 &format!("PRAGMA page_size={page_size}; PRAGMA cache_size=8; PRAGMA synchronous=OFF"),
