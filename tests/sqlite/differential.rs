@@ -39,7 +39,7 @@ fn live(seed: u64, statements: u64) {
     let mut random = Random(seed);
     let plain = Connection::open(place.path("plain.db")).unwrap();
     // Every other store is a small one, whose transactions spill and whose log is folded all the time.
-    let segment = if seed % 2 == 0 { 16 << 20 } else { 128 << 10 };
+    let segment = if seed.is_multiple_of(2) { 16 << 20 } else { 128 << 10 };
     let options = Options::new().segment_bytes(segment).log_cap_bytes(2 * segment).reserve_bytes(32 << 10);
     let options = options.spill_bytes(segment / 8);
     let open = || place.store_with(options.clone()).connection().unwrap();
