@@ -44,8 +44,8 @@ Examples:
 
     /// Write the store's database to a plain SQLite file.
     #[command(after_help = "\
-The file holds the newest durable commit, byte for byte as SQLite wrote it. An existing file is not
-touched unless you say --force, and then it is replaced in one step.
+The file holds the newest durable commit. An existing file is not touched unless you say --force, and
+then it is replaced in one step. Nothing of the store is changed.
 
 Examples:
   datasync export music.datasync copy.db
