@@ -97,8 +97,7 @@ fn build() -> Result<PathBuf, String> {
             return Err(format!("cargo build {words} failed"));
         }
     }
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(crate::root().join("target"), PathBuf::from);
-    Ok(target.join("debug"))
+    Ok(crate::target().join("debug"))
 }
 
 fn run_quietly(program: &Path, args: &[&str], folder: &Path) -> Result<(), String> {

@@ -107,9 +107,11 @@ fn build(release: bool) -> Result<PathBuf, String> {
     if !status.success() {
         return Err("examples/kill_child.rs does not build".into());
     }
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(crate::root().join("target"), PathBuf::from);
     let folder = if release { "release" } else { "debug" };
-    Ok(target.join(folder).join("examples").join(format!("kill_child{}", std::env::consts::EXE_SUFFIX)))
+    Ok(crate::target()
+        .join(folder)
+        .join("examples")
+        .join(format!("kill_child{}", std::env::consts::EXE_SUFFIX)))
 }
 
 #[derive(Default)]

@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::{IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -65,7 +65,7 @@ pub fn run(args: &[String]) -> Result<(), String> {
     }
     let wanted = |step: &&Step| args.is_empty() || args.iter().any(|word| word == step.name);
     let steps: Vec<&Step> = STEPS.iter().filter(wanted).collect();
-    let logs = target_folder().join("xtask");
+    let logs = crate::target().join("xtask");
     std::fs::create_dir_all(&logs).map_err(|error| format!("cannot make {}: {error}", logs.display()))?;
 
     let begun = Instant::now();
@@ -195,11 +195,6 @@ fn flush() {
     let _ = std::io::stdout().flush();
 }
 
-fn target_folder() -> PathBuf {
-    let root = crate::root();
-    std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), |folder| root.join(folder))
-}
-
 fn cargo(words: &str) -> Command {
     let mut command = crate::cargo();
     command.args(words.split_whitespace());
@@ -314,7 +309,7 @@ mod tests {
 
     #[test]
     fn a_failing_command_is_named_and_its_words_kept() {
-        let log = target_folder().join(format!("xtask-own-test-{}.log", std::process::id()));
+        let log = crate::target().join(format!("xtask-own-test-{}.log", std::process::id()));
         let mut command = Command::new("sh");
         command.args(["-c", "echo heard; exit 3"]);
         let sentence = run_logged(command, &log, &mut || {}).unwrap_err();
