@@ -72,7 +72,7 @@ pub fn run(_args: &[String]) -> Result<(), String> {
         tour.folder.display()
     );
     println!(
-        "Next: cargo xtask kill --native (200 such crashes), cargo xtask crash (power cuts), README.md."
+        "Next: cargo xtask kill --native (20 such crashes), cargo xtask crash (power cuts), README.md."
     );
     Ok(())
 }
