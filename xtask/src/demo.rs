@@ -71,9 +71,7 @@ pub fn run(_args: &[String]) -> Result<(), String> {
         begun.elapsed().as_secs_f64(),
         tour.folder.display()
     );
-    println!(
-        "Next: cargo xtask kill --native (20 such crashes), cargo xtask crash (power cuts), README.md."
-    );
+    println!("Next: cargo xtask kill --native (20 such crashes), cargo xtask crash (power cuts), README.md.");
     Ok(())
 }
 
