@@ -29,6 +29,14 @@ impl Writing {
         Self { writer, size, touched: false, super_journal: false, early: false }
     }
 
+    /// Gives up what is staged and keeps the slot.
+    pub(super) fn abandon(&mut self) -> Result<()> {
+        self.writer.abandon()?;
+        self.size = self.writer.size();
+        self.touched = false;
+        Ok(())
+    }
+
     fn write(&mut self, bytes: &[u8], offset: u64) -> Result<()> {
         self.touched = true;
         let mut spare: Option<Box<BlockBytes>> = None;

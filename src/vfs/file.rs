@@ -112,6 +112,11 @@ impl MainFile {
             return fail(ErrorKind::Busy, format!("{}: {text}", store.name()));
         }
         self.claimed = store.claim().collect(self.number);
+        if self.mode.exclusive && !self.read_only && self.claimed.is_none() {
+            // SQLite will not let go of this lock again. A snapshot alone would grow stale under it, and no
+            // write could ever begin; so the slot comes with it.
+            self.claimed = Some(self.begin()?);
+        }
         let newest = std::mem::take(&mut self.pin_newest) || self.claimed.is_some();
         let view = match newest {
             true => store.volume().snapshot_newest()?,
@@ -217,6 +222,9 @@ impl MainFile {
     /// As reading a block: `Io`, `Corrupt`, `AlgoMismatch`, `Expired`, `Poisoned`.
     pub(super) fn read(&mut self, buf: &mut [u8], offset: u64) -> Result<usize> {
         self.store().alive()?;
+        if header::is_stamp(buf, offset) {
+            self.begin_again()?;
+        }
         if let Some(done) = self.header.answer(buf, offset, self.cached) {
             return Ok(done);
         }
@@ -230,6 +238,19 @@ impl MainFile {
             self.header.note(&buf[..there], offset, self.cached);
         }
         Ok(there)
+    }
+
+    /// SQLite looks whether its cache is good, which it does only where a transaction begins. What is staged
+    /// now was given up without an unlock, as happens in exclusive mode: after an error, or without a journal.
+    fn begin_again(&mut self) -> Result<()> {
+        if let Some(writing) = &mut self.writing
+            && writing.touched
+        {
+            writing.abandon()?;
+            self.header.forget();
+            self.header.moved();
+        }
+        Ok(())
     }
 
     pub(super) fn source(&self) -> Result<Source<'_>> {

@@ -18,6 +18,11 @@ const STAMP_LEN: usize = 16;
 /// A stamp that no database has: it claims more pages than SQLite can address.
 const FOREIGN: [u8; STAMP_LEN] = [0xff; STAMP_LEN];
 
+/// Whether this is the read by which SQLite asks if its cache still agrees with the file.
+pub(super) fn is_stamp(buf: &[u8], offset: u64) -> bool {
+    offset == STAMP_AT && buf.len() == STAMP_LEN
+}
+
 /// Whether a piece of the file that begins at `offset` says "WAL mode".
 pub(super) fn says_wal(bytes: &[u8], offset: u64) -> bool {
     offset < VERSIONS.end
@@ -59,7 +64,7 @@ impl Watch {
 
     /// Answers the read of the stamp without touching the store, if it can be.
     pub(super) fn answer(&mut self, buf: &mut [u8], offset: u64, at: Option<Lsn>) -> Option<usize> {
-        if offset != STAMP_AT || buf.len() != STAMP_LEN {
+        if !is_stamp(buf, offset) {
             return None;
         }
         if std::mem::take(&mut self.moved) {

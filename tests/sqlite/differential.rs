@@ -90,7 +90,7 @@ fn live(seed: u64, statements: u64) {
 #[test]
 fn random_statements_do_here_what_they_do_in_plain_sqlite() {
     let seeds =
-        std::env::var("DATASYNC_SEEDS").ok().map_or(12, |seeds| seeds.parse().expect("a number of seeds"));
+        std::env::var("DATASYNC_SEEDS").ok().map_or(8, |seeds| seeds.parse().expect("a number of seeds"));
     for seed in 0..seeds {
         live(seed, 400);
     }

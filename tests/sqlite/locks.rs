@@ -123,6 +123,48 @@ fn exclusive_locking_mode_keeps_everybody_out_until_it_ends() {
 }
 
 #[test]
+fn a_connection_in_exclusive_mode_can_still_write_after_it_only_read() {
+    let place = Place::new();
+    let database = place.store();
+    let (holder, other) = (database.connection().unwrap(), database.connection().unwrap());
+    other.busy_timeout(Duration::ZERO).unwrap();
+    run(&other, "CREATE TABLE t(x)");
+    run(&holder, "PRAGMA locking_mode=EXCLUSIVE");
+    assert_eq!(number(&holder, "SELECT count(*) FROM t"), 0);
+    assert_eq!(code_of(other.execute_batch("INSERT INTO t VALUES (1)")), ffi::SQLITE_BUSY);
+    assert_eq!(number(&other, "SELECT count(*) FROM t"), 0, "it has not written: reading is allowed");
+    run(&holder, "INSERT INTO t VALUES (2)");
+    run(&holder, "PRAGMA locking_mode=NORMAL; SELECT * FROM t");
+    run(&other, "INSERT INTO t VALUES (3)");
+    assert_eq!(number(&holder, "SELECT sum(x) FROM t"), 5);
+}
+
+#[test]
+fn what_was_rolled_back_in_exclusive_mode_is_not_committed_by_the_next_transaction() {
+    let place = Place::new();
+    for mode in ["off", "delete", "memory", "persist", "truncate"] {
+        let connection = datasync::open(place.path(mode)).unwrap();
+        run(
+            &connection,
+            &format!("PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode={mode}; PRAGMA cache_size=5"),
+        );
+        run(&connection, "CREATE TABLE t(x, y); INSERT INTO t VALUES (0, '')");
+        let many = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 2000)
+                    INSERT INTO t SELECT x, randomblob(500) FROM n";
+        for round in 1..4 {
+            run(&connection, &format!("BEGIN; {many}; ROLLBACK"));
+            assert_eq!(number(&connection, "SELECT count(*) FROM t"), round, "{mode}");
+            run(&connection, "INSERT INTO t VALUES (1, '')");
+            assert_sound(&connection);
+        }
+        drop(connection);
+        let connection = datasync::open(place.path(mode)).unwrap();
+        assert_eq!(number(&connection, "SELECT count(*) FROM t"), 4, "{mode}");
+        assert_sound(&connection);
+    }
+}
+
+#[test]
 fn a_cache_from_before_an_exclusive_holder_is_not_trusted_after_it() {
     let place = Place::new();
     let database = place.store();

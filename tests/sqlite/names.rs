@@ -87,6 +87,19 @@ fn what_is_not_there_is_not_made_unless_asked_for() {
 }
 
 #[test]
+fn closing_with_a_connection_open_says_so_and_closes_with_the_last_of_them() {
+    let place = Place::new();
+    let database = place.store();
+    let connection = database.connection().unwrap();
+    run(&connection, "CREATE TABLE t(x)");
+    assert_eq!(database.close().unwrap_err().kind(), ErrorKind::Busy);
+    run(&connection, "INSERT INTO t VALUES (1)");
+    drop(connection);
+    let plain = Connection::open(place.path("app.datasync/base.db")).unwrap();
+    assert_eq!(number(&plain, "SELECT count(*) FROM t"), 1, "closed and folded");
+}
+
+#[test]
 fn names_with_signs_in_them_are_names() {
     let place = Place::new();
     for name in ["with space", "100%", "a?b=c&d#e", "it's", "\u{e9}t\u{e9}"] {
