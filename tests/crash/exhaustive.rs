@@ -21,6 +21,8 @@ pub struct Limits {
     /// Words that every workload may begin with, beyond nothing at all, and the depth after each.
     pub beginnings: Vec<(Vec<Letter>, usize)>,
     pub bounds: Bounds,
+    /// The same for crashes inside a recovery.
+    pub bounds_inside: Bounds,
     pub threads: usize,
     pub bug: Option<Bug>,
     pub deadline: Option<Instant>,
@@ -35,6 +37,7 @@ impl Limits {
             double_depth: settings::double_depth(),
             beginnings: BEGINNINGS.iter().map(|word| (parse(word), later)).collect(),
             bounds: Bounds::default(),
+            bounds_inside: Bounds { product: 81, drawn: 4, seed: 1 },
             threads: settings::threads(),
             bug: None,
             deadline: settings::deadline(),
@@ -56,9 +59,9 @@ pub fn run(limits: &Limits) -> Checked<Tried> {
             scope.spawn(|| {
                 plant(limits.bug);
                 loop {
-                    let Some((mut word, depth)) = jobs.lock().expect("unpoisoned").pop() else { break };
-                    let begun = word.len();
-                    let outcome = explore(&mut word, begun, depth, limits, &tried);
+                    let Some(mut job) = jobs.lock().expect("unpoisoned").pop() else { break };
+                    let depth = job.depth;
+                    let outcome = explore(&mut job, depth, limits, &tried);
                     if let Err(violation) = outcome {
                         failed.lock().expect("unpoisoned").get_or_insert(violation);
                     }
@@ -75,39 +78,45 @@ pub fn run(limits: &Limits) -> Checked<Tried> {
     }
 }
 
-/// Words to explore from, each with the letters still to come.
-fn jobs(limits: &Limits) -> Vec<(Vec<Letter>, usize)> {
+/// A word to explore from.
+struct Job {
+    word: Vec<Letter>,
+    /// Letters of it that are a beginning, or the root of another job.
+    beginning: usize,
+    root: usize,
+    /// Letters still to come.
+    depth: usize,
+}
+
+fn jobs(limits: &Limits) -> Vec<Job> {
     let mut jobs = Vec::new();
     let plain = (Vec::new(), limits.depth);
-    for (beginning, depth) in std::iter::once(&plain).chain(&limits.beginnings) {
-        jobs.push((beginning.clone(), 0));
-        if *depth > 0 {
-            for letter in Letter::ALL {
-                let mut word = beginning.clone();
-                word.push(*letter);
-                jobs.push((word, depth - 1));
-            }
+    for (word, depth) in std::iter::once(&plain).chain(&limits.beginnings) {
+        let beginning = word.len();
+        jobs.push(Job { word: word.clone(), beginning, root: beginning, depth: 0 });
+        for letter in Letter::ALL.iter().filter(|_| *depth > 0) {
+            let word = word.iter().chain([letter]).copied().collect();
+            jobs.push(Job { word, beginning, root: beginning + 1, depth: depth - 1 });
         }
     }
     jobs.reverse();
     jobs
 }
 
-fn explore(word: &mut Vec<Letter>, begun: usize, left: usize, limits: &Limits, tried: &Tried) -> Checked<()> {
+fn explore(job: &mut Job, left: usize, limits: &Limits, tried: &Tried) -> Checked<()> {
     if limits.deadline.is_some_and(|deadline| Instant::now() > deadline) {
         return Ok(());
     }
-    let double = word.len() <= limits.double_depth;
-    let changed = last_letter(word, limits, double, tried).map_err(|violation| {
-        violation.at(format!("replay: DATASYNC_CRASH_REPLAY={} (workload of the first letters)", Word(word)))
-    })?;
-    if left == 0 || (!changed && word.len() > begun) {
+    let double = job.word.len() - job.beginning <= limits.double_depth;
+    let changed = last_letter(&job.word, limits, double, tried)
+        .map_err(|violation| violation.at(format!("replay: DATASYNC_CRASH_REPLAY={}", Word(&job.word))))?;
+    if left == 0 || (!changed && job.word.len() > job.root) {
         return Ok(());
     }
     for letter in Letter::ALL {
-        word.push(*letter);
-        let outcome = explore(word, begun, left - 1, limits, tried);
-        word.pop();
+        job.word.push(*letter);
+        let outcome = explore(job, left - 1, limits, tried);
+        job.word.pop();
         outcome?;
     }
     Ok(())
@@ -159,7 +168,7 @@ fn crashes(
             check(&moment.state, &expected).map_err(|violation| violation.at(context(&"process crash")))?;
         }
         if double && tried.is_new(&moment.state, &expected, true) {
-            crash_recovery(&moment.state, &expected, &limits.bounds, tried)
+            crash_recovery(&moment.state, &expected, &limits.bounds_inside, tried)
                 .map_err(|violation| violation.at(context(&"process crash, then in its recovery")))?;
         }
         let mut checked: Checked<()> = Ok(());
@@ -168,7 +177,7 @@ fn crashes(
                 checked = check(&image, &expected).map_err(|violation| violation.at(context(cut)));
             }
             if checked.is_ok() && double && tried.is_new(&image, &expected, true) {
-                checked = crash_recovery(&image, &expected, &limits.bounds, tried)
+                checked = crash_recovery(&image, &expected, &limits.bounds_inside, tried)
                     .map_err(|violation: Violation| violation.at(context(cut)));
             }
             checked.is_ok()

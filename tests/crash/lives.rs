@@ -85,7 +85,11 @@ fn crash(run: &mut Run, random: &mut Random, fates: &Fates) -> Checked<()> {
 fn fault(random: &mut Random) -> Fault {
     let nth = 1 + random.below(30) as u64;
     match random.below(5) {
-        0 => Fault::FailBarrier { nth, how: *random.pick(&BarrierFailure::ALL) },
+        0 => Fault::FailBarrier {
+            nth,
+            how: *random.pick(&BarrierFailure::ALL),
+            kind: *random.pick(&[ErrorKind::Io, ErrorKind::Io, ErrorKind::Full]),
+        },
         1 => Fault::PowerOff { nth },
         _ => {
             let call = *random.pick(&Call::ALL);

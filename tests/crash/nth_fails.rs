@@ -42,10 +42,12 @@ pub fn run(words: &[&str], every: u64) -> Checked<Struck> {
 }
 
 fn faults() -> Vec<Fault> {
+    let kinds = [ErrorKind::Io, ErrorKind::Full];
+    let barriers = BarrierFailure::ALL.iter().flat_map(|how| kinds.map(|kind| (*how, kind)));
     let mut faults: Vec<Fault> =
-        BarrierFailure::ALL.iter().map(|how| Fault::FailBarrier { nth: 1, how: *how }).collect();
+        barriers.map(|(how, kind)| Fault::FailBarrier { nth: 1, how, kind }).collect();
     for call in Call::ALL {
-        for kind in [ErrorKind::Io, ErrorKind::Full] {
+        for kind in kinds {
             let looks = matches!(call, Call::Read | Call::Len | Call::List);
             let grows = matches!(call, Call::Create | Call::Write | Call::Reserve | Call::AnyOp);
             if kind == ErrorKind::Full && !grows {
@@ -75,7 +77,7 @@ fn numbered(fault: Fault, number: u64) -> Fault {
         Fault::Refuse { call, kind, lasting, leaves, .. } => {
             Fault::Refuse { call, nth: number, kind, lasting, leaves }
         }
-        Fault::FailBarrier { how, .. } => Fault::FailBarrier { nth: number, how },
+        Fault::FailBarrier { how, kind, .. } => Fault::FailBarrier { nth: number, how, kind },
         other => other,
     }
 }
@@ -106,7 +108,7 @@ fn one(word: &[Letter], fault: Fault) -> Checked<Option<u64>> {
         check(&state, &expected).map_err(|v| v.at("after a process crash"))?;
         check(&state.after(&Cut::default()), &expected)
             .map_err(|v| v.at("after losing all that was unsynced"))?;
-        if matches!(fault, Fault::FailBarrier { how: BarrierFailure::Spoils, .. }) {
+        if matches!(fault, Fault::FailBarrier { how: BarrierFailure::Spoils, kind: ErrorKind::Io, .. }) {
             // What the cache believes clean, no barrier of the recovery makes durable.
             let bounds = Bounds { product: 27, drawn: 2, seed: 1 };
             crash_recovery(&state, &expected, &bounds, &Tried::new())
@@ -126,7 +128,10 @@ fn one(word: &[Letter], fault: Fault) -> Checked<Option<u64>> {
 fn honest(fault: Fault, kind: ErrorKind) -> Checked<()> {
     let wrong = match kind {
         ErrorKind::Corrupt | ErrorKind::AlgoMismatch | ErrorKind::NotAStore | ErrorKind::Unsupported => true,
-        ErrorKind::Full => !matches!(fault, Fault::Refuse { kind: ErrorKind::Full, .. }),
+        ErrorKind::Full => {
+            use Fault::{FailBarrier, Refuse};
+            !matches!(fault, Refuse { kind: ErrorKind::Full, .. } | FailBarrier { kind: ErrorKind::Full, .. })
+        }
         _ => false,
     };
     if wrong {

@@ -41,6 +41,7 @@ fn limits(bug: Bug, depth: usize, double_depth: usize) -> Limits {
         double_depth,
         beginnings: BEGINNINGS.iter().map(|word| (parse(word), 1)).collect(),
         bounds: Bounds { product: 81, drawn: 8, seed: 1 },
+        bounds_inside: Bounds { product: 27, drawn: 2, seed: 1 },
         threads: 1,
         bug: Some(bug),
         deadline: None,

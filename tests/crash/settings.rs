@@ -15,8 +15,8 @@ pub fn depth() -> usize {
 /// Most operations of a workload for which every crash inside the recovery is tried too.
 pub fn double_depth() -> usize {
     match number("DATASYNC_CRASH_DOUBLE") {
-        Some(_) => depth(),
-        None => depth().saturating_sub(2).min(1),
+        Some(letters) => depth().min(letters as usize),
+        None => 0,
     }
 }
 

@@ -121,6 +121,8 @@ pub enum Fault {
         nth: u64,
         /// What becomes of the pages.
         how: BarrierFailure,
+        /// `Io` or `Full`.
+        kind: ErrorKind,
     },
     /// From the `nth` op on the machine is off: that op and everything after it, reads too, does nothing.
     PowerOff {
@@ -202,7 +204,7 @@ pub(super) enum Verdict {
     Allowed,
     Off,
     Refused(ErrorKind, Leaves),
-    BarrierFailed(BarrierFailure),
+    BarrierFailed(ErrorKind, BarrierFailure),
     Lie,
 }
 
@@ -293,9 +295,9 @@ impl Armed {
                 self.seen += 1;
                 if self.seen >= nth { Verdict::Off } else { Verdict::Allowed }
             }
-            Fault::FailBarrier { nth, how } if call == Call::Barrier => {
+            Fault::FailBarrier { nth, how, kind } if call == Call::Barrier => {
                 self.seen += 1;
-                if self.seen == nth { Verdict::BarrierFailed(how) } else { Verdict::Allowed }
+                if self.seen == nth { Verdict::BarrierFailed(kind, how) } else { Verdict::Allowed }
             }
             Fault::LyingBarriers { nth } if barrier => {
                 self.seen += 1;

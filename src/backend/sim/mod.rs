@@ -195,12 +195,12 @@ impl Inner {
                 self.leave(op, leaves)?;
                 fail(kind, format!("simulated: refused `{op}`"))
             }
-            Verdict::BarrierFailed(how) => {
+            Verdict::BarrierFailed(kind, how) => {
                 if let Op::Barrier(area) = op {
                     let random = &mut self.random;
                     self.state.barrier_failed(*area, how, |_| random.chance(1, 2));
                 }
-                fail(ErrorKind::Io, format!("simulated: `{op}` failed"))
+                fail(kind, format!("simulated: `{op}` failed"))
             }
         }
     }

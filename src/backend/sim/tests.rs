@@ -87,7 +87,7 @@ fn failed_barriers_leave_what_their_kind_says() {
     let shown_and_kept = |how| {
         let disk = durable_log();
         write(&disk, 0, 2, 1);
-        disk.inject(Fault::FailBarrier { nth: 1, how });
+        disk.inject(Fault::FailBarrier { nth: 1, how, kind: ErrorKind::Io });
         disk.apply(&Op::Barrier(LOG)).unwrap_err();
         let shown = first_byte(&disk, 0);
         disk.apply(&Op::Barrier(LOG)).unwrap();

@@ -45,7 +45,7 @@ pub fn no_early_removal() -> Checked<()> {
     for how in BarrierFailure::ALL {
         for nth in 1..12 {
             let mut run = after("d01.d0.r.d01")?;
-            run.disk.inject(Fault::FailBarrier { nth, how });
+            run.disk.inject(Fault::FailBarrier { nth, how, kind: ErrorKind::Io });
             let _ = run.step(Letter::Compact)?;
             let _ = run.step(Letter::Compact)?;
             check(&worst(&run), &expected(&run.history))
@@ -127,7 +127,7 @@ pub fn spoilt_sums() -> Checked<()> {
     for beginning in ["L.C.d0", "L.z.d0", "d01.z.d0.C.a0"] {
         for nth in 1.. {
             let mut run = after(beginning)?;
-            run.disk.inject(Fault::FailBarrier { nth, how: BarrierFailure::Spoils });
+            run.disk.inject(Fault::FailBarrier { nth, how: BarrierFailure::Spoils, kind: ErrorKind::Io });
             if run.step(Letter::Compact)?.is_ok() {
                 break;
             }

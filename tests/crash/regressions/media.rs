@@ -83,7 +83,7 @@ pub fn wrong_identity() -> Checked<()> {
 pub fn failed_barrier() -> Checked<()> {
     for how in BarrierFailure::ALL {
         let mut run = after("d01.d0")?;
-        run.disk.inject(Fault::FailBarrier { nth: 1, how });
+        run.disk.inject(Fault::FailBarrier { nth: 1, how, kind: ErrorKind::Io });
         let error = match run.step(Letter::Durable0)? {
             Ok(()) => {
                 return Err(Violation::new("I2 durability", "acknowledged although the barrier failed"));
