@@ -13,6 +13,10 @@ pub const BLOCK_SIZE: usize = 4096;
 /// One more than the largest [`BlockNo`]: 2^36 blocks, 256 TiB, above SQLite's own limit for 4 KiB pages.
 pub const BLOCK_COUNT_MAX: u64 = 1 << 36;
 
+/// One more than the largest [`Lsn`], [`Epoch`] or other running number that is read from a medium: no store
+/// lives to count so far, and what is below can be counted on from.
+pub const NUMBER_MAX: u64 = 1 << 62;
+
 /// The bytes of one block.
 pub type BlockBytes = [u8; BLOCK_SIZE];
 

@@ -66,6 +66,8 @@ bugs! {
     SkipReadCheck,
     /// Segments that only a newer META could explain are removed as leftovers.
     SkipLostMetaCheck,
+    /// Sums that end too early are not noticed before they are read.
+    SkipShortSumsCheck,
     /// A base that another program changed is opened as if nothing had happened.
     SkipCleanBaseCheck,
     /// Older versions are dropped although a snapshot needs them.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::checksum::{Checksum, digest};
 use super::segment::Cut;
 use super::{FORMAT_VERSION, Flaw, Put, Take};
-use crate::block::{BlockNo, Epoch, Lsn, SegmentId, StoreId, Tag};
+use crate::block::{BLOCK_COUNT_MAX, BLOCK_SIZE, BlockNo, Epoch, Lsn, NUMBER_MAX, SegmentId, StoreId, Tag};
 
 /// First bytes of a META slot.
 pub const MAGIC: [u8; 4] = *b"DSM1";
@@ -126,7 +126,8 @@ impl Meta {
         let mut body = postcard::to_allocvec(&self.body).expect("plain numbers always serialize");
         if body.len() > DIGEST_AT - BODY_AT {
             let mut smaller = self.body.clone();
-            smaller.free_unlisted += smaller.free.iter().map(|(_, count)| count).sum::<u64>();
+            let listed = smaller.free.iter().map(|(_, count)| count).sum::<u64>();
+            smaller.free_unlisted = (smaller.free_unlisted + listed).min(BLOCK_COUNT_MAX);
             smaller.free.clear();
             body = postcard::to_allocvec(&smaller).expect("plain numbers always serialize");
         }
@@ -171,6 +172,9 @@ impl Meta {
             return Err(Flaw::Malformed("bytes after the META body"));
         }
         body.check()?;
+        if seq >= NUMBER_MAX || epoch.0 >= NUMBER_MAX {
+            return Err(Flaw::Malformed("numbers of META that no store counts to"));
+        }
         // Postcard reads a number in more than one spelling; only the one we write is the format.
         if postcard::to_allocvec(&body).is_ok_and(|written| written != bytes[BODY_AT..end]) {
             return Err(Flaw::Malformed("META body in another spelling"));
@@ -191,12 +195,24 @@ impl MetaBody {
         if Checksum::from_code(self.checksum).is_none() {
             return Err(Flaw::Malformed("unknown checksum algorithm"));
         }
-        if self.base_blocks > crate::block::BLOCK_COUNT_MAX {
-            return Err(Flaw::Malformed("base larger than any"));
+        let most_bytes = BLOCK_COUNT_MAX * BLOCK_SIZE as u64;
+        if self.base_blocks > BLOCK_COUNT_MAX
+            || self.size > most_bytes
+            || self.free_unlisted > BLOCK_COUNT_MAX
+        {
+            return Err(Flaw::Malformed("larger than any store"));
+        }
+        let of_segment = |one: &SegmentRecord| [one.epoch.0, one.after.0, one.cut.map_or(0, |cut| cut.lsn.0)];
+        let of_epoch = |one: &EpochEnd| [one.epoch.0, one.after.0, one.last.0];
+        let numbers = [self.folded.0, self.durable.0, self.next_segment.0].into_iter();
+        let numbers = numbers.chain(self.segments.iter().flat_map(of_segment));
+        if numbers.chain(self.epochs.iter().flat_map(of_epoch)).any(|number| number >= NUMBER_MAX) {
+            return Err(Flaw::Malformed("numbers of META that no store counts to"));
         }
         let open = self.segments.iter().rev().skip(1).any(|segment| segment.cut.is_none());
         let ordered = self.segments.is_sorted_by(|one, next| one.id < next.id && one.after <= next.after);
-        let free_sane = self.free.iter().all(|(start, count)| start.0.checked_add(*count).is_some());
+        let below_end = |end: Option<u64>| end.is_some_and(|end| end <= BLOCK_COUNT_MAX);
+        let free_sane = self.free.iter().all(|(start, count)| below_end(start.0.checked_add(*count)));
         if open
             || !ordered
             || !free_sane
@@ -242,7 +258,7 @@ mod tests {
     #[test]
     fn the_fullest_meta_fits() {
         let mut meta = sample();
-        let big = u64::MAX >> 1;
+        let big = NUMBER_MAX - 1 - SEGMENTS_MAX as u64;
         let cut = Some(Cut { end_page: u32::MAX, lsn: Lsn(big), chain: u64::MAX });
         let record = |at: usize| SegmentRecord {
             id: SegmentId(big + at as u64),
@@ -252,11 +268,11 @@ mod tests {
             cut,
         };
         meta.body.segments = (0..SEGMENTS_MAX).map(record).collect();
-        meta.body.next_segment = SegmentId(u64::MAX);
+        meta.body.next_segment = SegmentId(NUMBER_MAX - 1);
         meta.body.epochs = vec![EpochEnd { epoch: Epoch(big), after: Lsn(big), last: Lsn(big) }; EPOCHS_MAX];
         let tag = Tag { client: u64::MAX, seq: u64::MAX, ordinal: u32::MAX };
         meta.body.tags = vec![TagRecord { tag, lsn: Lsn(big) }; CLIENTS_MAX];
-        meta.body.free = vec![(BlockNo(big), 1); FREE_RANGES_MAX];
+        meta.body.free = vec![(BlockNo(BLOCK_COUNT_MAX - 1), 1); FREE_RANGES_MAX];
         let read = Meta::decode(&meta.encode()).unwrap();
         assert_eq!(read.body.segments, meta.body.segments);
         assert_eq!(read.body.tags, meta.body.tags);

@@ -393,8 +393,9 @@ impl Store {
     /// # Errors
     /// `Io`, `Corrupt`.
     pub fn list_free_blocks(&mut self, source: &dyn Source, batch: &Batch) -> Result<()> {
+        let end = BlockNo(blocks_for(batch.size));
         let usable = |block: BlockNo| !batch.allocated.contains(&block) && !batch.writes(block);
-        if self.free.unlisted() == 0 || self.free.find(usable).is_some() {
+        if self.free.unlisted() == 0 || self.free.find(end, usable).is_some() {
             return Ok(());
         }
         for block in (0..self.meta.body.base_blocks).map(BlockNo) {
@@ -417,9 +418,8 @@ impl Store {
     /// `Full` when all block numbers are used up.
     pub fn allocate(&mut self, batch: &mut Batch) -> Result<BlockNo> {
         let end = BlockNo(blocks_for(batch.size));
-        let usable =
-            |block: BlockNo| block < end && !batch.allocated.contains(&block) && !batch.writes(block);
-        let block = self.free.find(usable).unwrap_or_else(|| {
+        let usable = |block: BlockNo| !batch.allocated.contains(&block) && !batch.writes(block);
+        let block = self.free.find(end, usable).unwrap_or_else(|| {
             let beyond = batch.allocated.last().map_or(end, |last| last.next());
             beyond.max(end)
         });

@@ -11,6 +11,7 @@ use crate::error::{Error, ErrorKind, Result, fail};
 use crate::format::Flaw;
 use crate::format::meta::{META_BYTES, Meta};
 use crate::format::segment::SegmentHeader;
+use crate::format::sums::{BLOCKS_PER_PAGE, SumsPage};
 use crate::log::plan::{Address, Area};
 use crate::log::reader::{group_in, read_page};
 use crate::log::source::Source;
@@ -89,6 +90,17 @@ pub(crate) fn damaged(name: &str, damage: &Damage, last: Lsn) -> Error {
                  `datasync verify` lists the damage, `datasync salvage` saves what is left"
         ),
     )
+}
+
+/// Every page of `base.sum` was durable before META said how many there are.
+pub(crate) fn short_sums_damage(source: &dyn Source, meta: &Meta) -> Result<Option<Damage>> {
+    let Some(len) = source.len(Area::Sums)? else { return Ok(None) };
+    let pages = meta.body.base_blocks.div_ceil(BLOCKS_PER_PAGE);
+    if len >= SumsPage::offset(pages, 0) || planted(Bug::SkipShortSumsCheck) {
+        return Ok(None);
+    }
+    let what = format!("base.sum has {len} bytes, META knows of {pages} pages");
+    Ok(Some(Damage { what, segment: None, offset: len, block: None, version: None }))
 }
 
 /// After a clean close the base is exactly what we left: another program that opened it shows here.

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::block::BlockNo;
+use crate::block::{BLOCK_COUNT_MAX, BlockNo};
 
 /// Most ranges kept in memory.
 const RANGES_MAX: usize = 16 * 1024;
@@ -33,7 +33,7 @@ impl FreeList {
     pub fn hint(&self, max: usize) -> (Vec<(BlockNo, u64)>, u64) {
         let listed = self.ranges.iter().take(max).map(|(start, count)| (*start, *count)).collect();
         let rest: u64 = self.ranges.values().skip(max).sum();
-        (listed, self.unlisted + rest)
+        (listed, (self.unlisted + rest).min(BLOCK_COUNT_MAX))
     }
 
     /// Adds `count` blocks from `start`; those already listed are not added twice.
@@ -53,7 +53,7 @@ impl FreeList {
         if self.ranges.len() < RANGES_MAX {
             self.ranges.insert(BlockNo(from), to - from);
         } else {
-            self.unlisted += to - from;
+            self.unlisted = (self.unlisted + to - from).min(BLOCK_COUNT_MAX);
         }
     }
 
@@ -82,9 +82,10 @@ impl FreeList {
         }
     }
 
-    /// The lowest listed block for which `usable` holds.
-    pub fn find(&self, usable: impl Fn(BlockNo) -> bool) -> Option<BlockNo> {
-        self.ranges.iter().flat_map(|(at, len)| (at.0..at.0 + len).map(BlockNo)).find(|block| usable(*block))
+    /// The lowest listed block below `end` for which `usable` holds.
+    pub fn find(&self, end: BlockNo, usable: impl Fn(BlockNo) -> bool) -> Option<BlockNo> {
+        let below = self.ranges.range(..end).map(|(at, len)| at.0..(at.0 + len).min(end.0));
+        below.flatten().map(BlockNo).find(|block| usable(*block))
     }
 
     /// Free blocks that only a scan can find.
@@ -101,7 +102,7 @@ impl FreeList {
     /// Free blocks, listed or not.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.ranges.values().sum::<u64>() + self.unlisted
+        (self.ranges.values().sum::<u64>() + self.unlisted).min(BLOCK_COUNT_MAX)
     }
 }
 
@@ -126,7 +127,7 @@ mod tests {
         free.remove(BlockNo(100));
         free.truncate(BlockNo(6));
         assert_eq!(free, list(&[(2, 2), (5, 1)]));
-        assert_eq!(free.find(|block| block.0 > 2), Some(BlockNo(3)));
+        assert_eq!(free.find(BlockNo(9), |block| block.0 > 2), Some(BlockNo(3)));
         assert_eq!(free.count(), 3);
     }
 

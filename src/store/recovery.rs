@@ -12,7 +12,7 @@
 
 use std::collections::BTreeMap;
 
-use super::found::{clean_base_damage, damaged, find_meta, holds, lost_meta_damage};
+use super::found::{clean_base_damage, damaged, find_meta, holds, lost_meta_damage, short_sums_damage};
 use super::scan::{Committed, Scan, scan};
 use super::stats::{Damage, OpenKind, RecoveryReport, Stats};
 use super::{Segment, Setup, Store, free::FreeList, publish, relog};
@@ -254,6 +254,9 @@ impl Recovery {
         if let Some(damage) = clean_base_damage(source, &meta)? {
             found.damage = found.damage.or(Some(damage));
         }
+        if let Some(damage) = short_sums_damage(source, &meta)? {
+            found.damage = found.damage.or(Some(damage));
+        }
         if let Some(damage) = lost_meta_damage(source, &meta)? {
             found.damage = found.damage.or(Some(damage));
         }
@@ -391,6 +394,11 @@ fn end_epochs(meta: &mut Meta, last: Lsn) {
     let mut after = known.map_or(Lsn(0), |end| end.last);
     let mut epoch = known.map_or(Epoch(1), |end| end.epoch.next());
     while epoch < meta.epoch {
+        // Of more crashed recoveries than are remembered, the oldest need not be written down to be forgotten.
+        if meta.epoch.0 - epoch.0 > EPOCHS_MAX as u64 {
+            after = last.max(after);
+            epoch = Epoch(meta.epoch.0 - EPOCHS_MAX as u64);
+        }
         meta.body.epochs.push(EpochEnd { epoch, after, last: last.max(after) });
         after = last.max(after);
         epoch = epoch.next();

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use datasync::backend::memory::Memory;
 use datasync::backend::sim::{Cut, SimDisk};
 use datasync::backend::{Backend, Source};
-use datasync::block::{BLOCK_SIZE, BlockNo, CommitId, Durability, SegmentId};
+use datasync::block::{BLOCK_SIZE, BlockNo, CommitId, Durability, Epoch, Lsn, SegmentId, StoreId};
 use datasync::error::{ErrorKind, Result};
+use datasync::format::meta::{Meta, MetaBody};
 use datasync::log::plan::{Area, Op};
 use datasync::volume::{Snapshot, Volume};
 
@@ -24,6 +25,8 @@ pub const ALL: &[fn()] = &[
     what_a_rotation_made_durable_is_proven_before_it_is_acknowledged,
     a_store_with_a_large_log_opens_on_a_full_disk,
     sealing_under_a_reader_never_outgrows_meta,
+    hostile_numbers_in_meta_neither_panic_nor_take_all_memory,
+    sums_that_end_too_early_are_noticed_at_opening,
 ];
 
 fn put(volume: &Volume, blocks: &[u64], stamp: u64, durability: Durability) -> CommitId {
@@ -210,4 +213,77 @@ pub fn nothing_touches_the_medium_after_close() {
         volume.close().expect("closed by now");
         assert!(!medium.touched.load(Ordering::SeqCst), "used after it was released");
     }
+}
+
+fn hostile(change: impl FnOnce(&mut Meta)) -> Memory {
+    let body = MetaBody {
+        checksum: 2,
+        created_ms: 0,
+        clean: false,
+        folded: Lsn(0),
+        durable: Lsn(0),
+        size: 0,
+        base_blocks: 0,
+        next_segment: SegmentId(1),
+        segments: Vec::new(),
+        epochs: Vec::new(),
+        tags: Vec::new(),
+        free: Vec::new(),
+        free_unlisted: 0,
+    };
+    let mut meta = Meta { store: StoreId([1; 16]), seq: 1, epoch: Epoch(1), body };
+    change(&mut meta);
+    let memory = Memory::new();
+    let mut all = vec![0; 32 * 1024];
+    all.extend(meta.encode());
+    all.extend(meta.encode());
+    for area in [Area::Meta, Area::Base, Area::Sums] {
+        memory.apply(&Op::Create(area)).expect("memory");
+    }
+    memory.apply(&Op::Write { area: Area::Meta, offset: 0, bytes: all.into() }).expect("memory");
+    memory
+}
+
+#[test]
+pub fn hostile_numbers_in_meta_neither_panic_nor_take_all_memory() {
+    let metas: [fn(&mut Meta); 12] = [
+        |meta| meta.seq = u64::MAX,
+        |meta| meta.epoch = Epoch(u64::MAX),
+        |meta| meta.epoch = Epoch(1 << 50),
+        |meta| meta.body.next_segment = SegmentId(u64::MAX),
+        |meta| (meta.body.folded, meta.body.durable) = (Lsn(u64::MAX), Lsn(u64::MAX)),
+        |meta| meta.body.size = u64::MAX,
+        |meta| meta.body.base_blocks = 1 << 36,
+        |meta| meta.body.free = vec![(BlockNo(1 << 60), 1 << 61)],
+        |meta| meta.body.free = vec![(BlockNo(5), 1 << 35)],
+        |meta| meta.body.free_unlisted = u64::MAX,
+        |meta| meta.body.durable = Lsn(u64::MAX),
+        |meta| meta.body.created_ms = u64::MAX,
+    ];
+    for (at, change) in metas.into_iter().enumerate() {
+        let memory = hostile(change);
+        let Ok(volume) = Volume::open(memory, options()) else { continue };
+        if let Ok(mut writer) = volume.begin() {
+            let _ = writer.allocate();
+            let _ = writer.write(BlockNo(0), &fill(0, 1));
+            let _ = writer.commit(Durability::Durable);
+        }
+        if let Ok(report) = volume.verify(&mut |_, _| {}) {
+            assert!(report.damage.len() <= 1000, "META {at}: {} reports", report.damage.len());
+        }
+        let _ = volume.close();
+    }
+}
+
+#[test]
+pub fn sums_that_end_too_early_are_noticed_at_opening() {
+    let memory = Memory::new();
+    let volume = Volume::open(memory.clone(), options()).expect("a new store");
+    put(&volume, &[0], 1, Durability::Durable);
+    volume.compact().expect("folds");
+    put(&volume, &[1], 1, Durability::Durable);
+    drop(volume);
+    memory.apply(&Op::Resize { area: Area::Sums, bytes: 0 }).expect("memory");
+    let refused = Volume::open(memory, options()).map(drop).expect_err("damaged");
+    assert_eq!(refused.kind(), ErrorKind::Corrupt);
 }
