@@ -77,7 +77,8 @@ pub enum Outcome {
     Committed,
     /// It is not, and never will be.
     NotCommitted,
-    /// The store no longer remembers that life.
+    /// The store no longer remembers that life; or it is this life's, a write has failed, and only reopening
+    /// tells.
     Unknown,
 }
 
@@ -292,6 +293,9 @@ impl Store {
             return Outcome::Committed;
         }
         if id.epoch == self.meta.epoch {
+            if self.is_poisoned() && id.lsn > self.durable && id.lsn <= self.committed {
+                return Outcome::Unknown;
+            }
             let begun_here = self.meta.body.epochs.last().is_none_or(|end| id.lsn > end.last);
             return verdict(begun_here && id.lsn <= self.committed);
         }

@@ -6,13 +6,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use datasync::backend::memory::Memory;
-use datasync::backend::sim::{Cut, SimDisk};
+use datasync::backend::sim::{BarrierFailure, Cut, Fault, SimDisk};
 use datasync::backend::{Backend, Source};
 use datasync::block::{BLOCK_SIZE, BlockNo, CommitId, Durability, Epoch, Lsn, SegmentId, StoreId};
 use datasync::error::{ErrorKind, Result};
 use datasync::format::meta::{Meta, MetaBody};
 use datasync::log::plan::{Area, Op};
-use datasync::volume::{Snapshot, Volume};
+use datasync::volume::{Options, Outcome, Snapshot, Volume};
 
 use crate::reference::fill;
 use crate::settings::options;
@@ -25,7 +25,9 @@ pub const ALL: &[fn()] = &[
     what_a_rotation_made_durable_is_proven_before_it_is_acknowledged,
     a_store_with_a_large_log_opens_on_a_full_disk,
     sealing_under_a_reader_never_outgrows_meta,
+    the_fate_of_a_commit_is_open_until_a_poisoned_store_is_reopened,
     hostile_numbers_in_meta_neither_panic_nor_take_all_memory,
+    a_damaged_store_opens_for_reading_although_a_segment_is_gone,
     sums_that_end_too_early_are_noticed_at_opening,
 ];
 
@@ -147,6 +149,18 @@ pub fn nobody_waits_for_readers_after_a_large_transaction() {
     put(&volume, &[0], 2, Durability::Durable);
     assert!(started.elapsed() < Duration::from_secs(3), "nobody sealed the end of the transaction");
     assert!(holds(&reader, 0, 1));
+}
+
+#[test]
+pub fn the_fate_of_a_commit_is_open_until_a_poisoned_store_is_reopened() {
+    let disk = SimDisk::new(1);
+    let volume = Volume::open(disk.clone(), options()).expect("a new store");
+    let first = put(&volume, &[0], 1, Durability::Durable);
+    let lost = put(&volume, &[0], 2, Durability::Applied);
+    disk.inject(Fault::FailBarrier { nth: 1, how: BarrierFailure::Drops });
+    volume.sync().expect_err("the barrier failed");
+    assert_eq!(volume.outcome_of(first), Outcome::Committed);
+    assert_eq!(volume.outcome_of(lost), Outcome::Unknown);
 }
 
 /// A medium that must be left alone once it was let go of.
@@ -273,6 +287,27 @@ pub fn hostile_numbers_in_meta_neither_panic_nor_take_all_memory() {
         }
         let _ = volume.close();
     }
+}
+
+#[test]
+pub fn a_damaged_store_opens_for_reading_although_a_segment_is_gone() {
+    let memory = Memory::new();
+    let volume = Volume::open(memory.clone(), options()).expect("a new store");
+    put(&volume, &[0], 1, Durability::Durable);
+    volume.compact().expect("folds");
+    put(&volume, &[1], 1, Durability::Durable);
+    drop(volume);
+    let segments = memory.segments().expect("memory");
+    for segment in segments {
+        memory.forget(Area::Segment(segment));
+    }
+    assert_eq!(
+        Volume::open(memory.clone(), options()).map(drop).expect_err("refused").kind(),
+        ErrorKind::Corrupt
+    );
+    let volume = Volume::open(memory, Options::new().read_only(true)).expect("for reading");
+    assert!(!volume.damage().is_empty());
+    assert!(holds(&volume.snapshot().expect("open"), 0, 1));
 }
 
 #[test]
