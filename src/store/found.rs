@@ -3,6 +3,7 @@
 //!
 //! Only looks; decides nothing about the log itself (`scan`) and changes nothing (`recovery`).
 
+use super::publish::first_copy;
 use super::recovery::empty_store;
 use super::stats::Damage;
 use super::{Limits, Setup, Store};
@@ -44,12 +45,21 @@ pub(crate) fn find_meta(source: &dyn Source, name: &str) -> Result<Option<Meta>>
     Ok(best)
 }
 
-/// Whether copy `copy` of its slot holds `meta`.
-pub(crate) fn holds(source: &dyn Source, meta: &Meta, copy: u64) -> Result<bool> {
-    let mut bytes = vec![0; META_BYTES];
-    let at = (meta.seq % 2 * 2 + copy) * META_BYTES as u64;
-    let got = source.read(Area::Meta, at, &mut bytes)?;
-    Ok(Meta::decode(&bytes[..got.min(META_BYTES)]).is_ok_and(|found| found.seq == meta.seq))
+/// Which copy of its slot to write first when `meta`, the winner, is written again: one that is not sound; the
+/// newer one if a recovery got no further than that; else the one that such a recovery wrote last.
+pub(crate) fn first_to_prove(source: &dyn Source, meta: &Meta) -> Result<u64> {
+    let sequence = |copy: u64| -> Result<Option<u64>> {
+        let mut bytes = vec![0; META_BYTES];
+        let at = (meta.seq % 2 * 2 + copy) * META_BYTES as u64;
+        let got = source.read(Area::Meta, at, &mut bytes)?;
+        Ok(Meta::decode(&bytes[..got.min(META_BYTES)]).ok().map(|found| found.seq))
+    };
+    Ok(match (sequence(0)?, sequence(1)?) {
+        (None, _) => 0,
+        (_, None) => 1,
+        (first, second) if first == second => 1 - first_copy(meta.seq),
+        (first, _) => u64::from(first != Some(meta.seq)),
+    })
 }
 
 /// A segment that META does not know and that could not be what it is unless a newer META had been durable:

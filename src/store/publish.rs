@@ -1,7 +1,8 @@
 //! META: what the next one says, and the ops that publish it.
 //!
 //! The rule: the slot that counts is never written. A publish writes both copies of the *other* slot and
-//! then a barrier, so the worst a crash can do is to leave the older META.
+//! then a barrier, so the worst a crash can do is to leave the older META. The one exception is recovery,
+//! which proves what it has read, copy by copy, before it writes anything else.
 
 use std::sync::Arc;
 
@@ -25,8 +26,16 @@ pub(crate) fn publish_ops(meta: &Meta) -> Vec<Op> {
 }
 
 /// Writes a META again where it already is, one copy and barrier after the other: afterwards it is durable,
-/// whatever the cache held. `first` is the copy to begin with: one that is not sound, if there is one.
-pub(crate) fn prove_ops(meta: &Meta, first: u64) -> Vec<Op> {
+/// whatever the cache held. `first` is the copy to begin with ([`crate::store::found::first_to_prove`]).
+///
+/// It gets a new sequence number of the same slot, one that tells which copy was written first: after a failed
+/// barrier the copy written last may be sound in the cache alone.
+pub(crate) fn prove_ops(meta: &mut Meta, first: u64) -> Vec<Op> {
+    // ORDER: the only copy that is surely durable is never the one being written; else a crash, or a failed
+    // barrier, in each of two recoveries takes both.
+    let first = if planted(Bug::ProveSoundCopyFirst) { 0 } else { first };
+    meta.seq += 2;
+    meta.seq += if first_copy(meta.seq) == first { 0 } else { 2 };
     let copy: Arc<[u8]> = meta.encode().into();
     let at = (meta.seq % 2) * 2 * META_BYTES as u64;
     let write = |nth: u64| Op::Write {
@@ -34,10 +43,12 @@ pub(crate) fn prove_ops(meta: &Meta, first: u64) -> Vec<Op> {
         offset: at + nth * META_BYTES as u64,
         bytes: Arc::clone(&copy),
     };
-    // ORDER: the only sound copy is never the one being written; else crashes in two recoveries, one after
-    // the other, take both copies.
-    let first = if planted(Bug::ProveSoundCopyFirst) { 0 } else { first };
     vec![write(first), Op::Barrier(Area::Meta), write(1 - first), Op::Barrier(Area::Meta)]
+}
+
+/// The copy that was written first when a META of this sequence number was proven.
+pub(crate) fn first_copy(seq: u64) -> u64 {
+    seq / 2 % 2
 }
 
 impl Store {

@@ -12,7 +12,7 @@
 
 use std::collections::BTreeMap;
 
-use super::found::{clean_base_damage, damaged, find_meta, holds, lost_meta_damage, short_sums_damage};
+use super::found::{clean_base_damage, damaged, find_meta, first_to_prove, lost_meta_damage, short_sums_damage};
 use super::scan::{Committed, Scan, scan};
 use super::stats::{Damage, OpenKind, RecoveryReport, Stats};
 use super::{Segment, Setup, Store, free::FreeList, publish, relog};
@@ -44,8 +44,8 @@ pub struct Recovery {
     setup: Setup,
     step: Step,
     meta: Option<Meta>,
-    /// The copy of its slot, 0 or 1, that does not hold it, if there is one; else 0.
-    spoilt_copy: u64,
+    /// The copy of its slot to begin with when it is written again.
+    prove_first: u64,
     scan: Option<Scan>,
     /// How many of the scanned commits are kept; the rest is given up for want of space.
     keep: usize,
@@ -78,7 +78,7 @@ impl Recovery {
             setup,
             step: Step::Look,
             meta: None,
-            spoilt_copy: 0,
+            prove_first: 0,
             scan: None,
             keep: 0,
             proven: 0,
@@ -164,7 +164,7 @@ impl Recovery {
         }
         let missing = |area: Area| -> Result<bool> { Ok(source.len(area)?.is_none()) };
         let base_missing = meta.body.base_blocks > 0 && (missing(Area::Base)? || missing(Area::Sums)?);
-        self.spoilt_copy = u64::from(!holds(source, &meta, 1)?);
+        self.prove_first = first_to_prove(source, &meta)?;
         let mut gone = Vec::new();
         for record in &meta.body.segments {
             if missing(Area::Segment(record.id))? {
@@ -294,7 +294,7 @@ impl Recovery {
     fn raise_epoch(&mut self) -> Vec<Op> {
         let meta = self.meta.as_mut().expect("looked at first");
         let mut ops =
-            if planted(Bug::SkipMetaProof) { Vec::new() } else { publish::prove_ops(meta, self.spoilt_copy) };
+            if planted(Bug::SkipMetaProof) { Vec::new() } else { publish::prove_ops(meta, self.prove_first) };
         meta.seq += 1;
         meta.epoch = if planted(Bug::KeepEpoch) { meta.epoch } else { meta.epoch.next() };
         meta.body.clean = false;
@@ -341,8 +341,11 @@ impl Recovery {
     /// Publishes the new epoch and the end of the log together: nothing has to be written again.
     fn publish(&mut self) -> Vec<Op> {
         let meta = self.meta.as_mut().expect("looked at first");
-        let mut ops =
-            if planted(Bug::SkipMetaProof) { Vec::new() } else { publish::prove_ops(meta, self.spoilt_copy) };
+        let mut ops = if self.raised || planted(Bug::SkipMetaProof) {
+            Vec::new()
+        } else {
+            publish::prove_ops(meta, self.prove_first)
+        };
         if !self.raised && !planted(Bug::KeepEpoch) {
             meta.epoch = meta.epoch.next();
         }

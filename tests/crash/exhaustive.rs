@@ -31,7 +31,7 @@ pub struct Limits {
 impl Limits {
     pub fn from_environment() -> Self {
         let depth = settings::depth();
-        let later = depth.saturating_sub(1);
+        let later = depth.saturating_sub(2).max(1);
         Self {
             depth,
             double_depth: settings::double_depth(),
@@ -209,7 +209,7 @@ fn every_crash_of_every_short_workload_recovers_to_a_prefix() {
         Ok(tried) => {
             let seconds = begun.elapsed().as_secs_f64();
             println!(
-                "exhaustive: depth {}, double {}, {} crash states, {} distinct, {:.0} distinct/s, \
+                "exhaustive: depth {}, in recovery {}, {} crash states, {} distinct, {:.0} distinct/s, \
                  {seconds:.1} s, 0 violations",
                 limits.depth,
                 limits.double_depth,
