@@ -18,6 +18,8 @@ use crate::workload::{Letter, Run, Word, parse, unexpected};
 pub struct Limits {
     pub depth: usize,
     pub double_depth: usize,
+    /// The same behind a beginning.
+    pub double_later: usize,
     /// Words that every workload may begin with, beyond nothing at all, and the depth after each.
     pub beginnings: Vec<(Vec<Letter>, usize)>,
     pub bounds: Bounds,
@@ -34,7 +36,8 @@ impl Limits {
         let later = depth.saturating_sub(2).max(1);
         Self {
             depth,
-            double_depth: settings::double_depth(),
+            double_depth: settings::double_depth().unwrap_or(1).min(depth),
+            double_later: settings::double_depth().unwrap_or(0).min(depth),
             beginnings: BEGINNINGS.iter().map(|word| (parse(word), later)).collect(),
             bounds: Bounds::default(),
             bounds_inside: Bounds { product: 81, drawn: 4, seed: 1 },
@@ -107,7 +110,8 @@ fn explore(job: &mut Job, left: usize, limits: &Limits, tried: &Tried) -> Checke
     if limits.deadline.is_some_and(|deadline| Instant::now() > deadline) {
         return Ok(());
     }
-    let double = job.word.len() - job.beginning <= limits.double_depth;
+    let most = if job.beginning == 0 { limits.double_depth } else { limits.double_later };
+    let double = most > 0 && job.word.len() - job.beginning <= most;
     let changed = last_letter(&job.word, limits, double, tried)
         .map_err(|violation| violation.at(format!("replay: DATASYNC_CRASH_REPLAY={}", Word(&job.word))))?;
     if left == 0 || (!changed && job.word.len() > job.root) {

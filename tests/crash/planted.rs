@@ -39,6 +39,7 @@ fn limits(bug: Bug, depth: usize, double_depth: usize) -> Limits {
     Limits {
         depth,
         double_depth,
+        double_later: 0,
         beginnings: BEGINNINGS.iter().map(|word| (parse(word), 1)).collect(),
         bounds: Bounds { product: 81, drawn: 8, seed: 1 },
         bounds_inside: Bounds { product: 27, drawn: 2, seed: 1 },

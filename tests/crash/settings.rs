@@ -13,11 +13,8 @@ pub fn depth() -> usize {
 }
 
 /// Most operations of a workload for which every crash inside the recovery is tried too.
-pub fn double_depth() -> usize {
-    match number("DATASYNC_CRASH_DOUBLE") {
-        Some(letters) => depth().min(letters as usize),
-        None => 0,
-    }
+pub fn double_depth() -> Option<usize> {
+    number("DATASYNC_CRASH_DOUBLE").map(|letters| letters as usize)
 }
 
 /// How many seeded lives.
