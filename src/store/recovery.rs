@@ -12,7 +12,9 @@
 
 use std::collections::BTreeMap;
 
-use super::found::{clean_base_damage, damaged, find_meta, first_to_prove, lost_meta_damage, short_sums_damage};
+use super::found::{
+    clean_base_damage, damaged, find_meta, first_to_prove, lost_meta_damage, short_sums_damage,
+};
 use super::scan::{Committed, Scan, scan};
 use super::stats::{Damage, OpenKind, RecoveryReport, Stats};
 use super::{Segment, Setup, Store, free::FreeList, publish, relog};
