@@ -157,7 +157,7 @@ pub fn the_fate_of_a_commit_is_open_until_a_poisoned_store_is_reopened() {
     let volume = Volume::open(disk.clone(), options()).expect("a new store");
     let first = put(&volume, &[0], 1, Durability::Durable);
     let lost = put(&volume, &[0], 2, Durability::Applied);
-    disk.inject(Fault::FailBarrier { nth: 1, how: BarrierFailure::Drops });
+    disk.inject(Fault::FailBarrier { nth: 1, how: BarrierFailure::Drops, kind: ErrorKind::Io });
     volume.sync().expect_err("the barrier failed");
     assert_eq!(volume.outcome_of(first), Outcome::Committed);
     assert_eq!(volume.outcome_of(lost), Outcome::Unknown);
