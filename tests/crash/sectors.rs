@@ -63,7 +63,7 @@ fn torn_sectors_and_bytes_recover_like_any_other_loss() {
     let tries = 12 * (1 << settings::depth().min(8));
     let cases = [
         ("", Letter::Durable0),
-        ("d01", Letter::Rotate),
+        ("d01.r", Letter::Durable0),
         ("d01.r.d0", Letter::Compact),
         ("d0.a1", Letter::Kill),
     ];
