@@ -19,3 +19,8 @@ pub mod volume;
 
 #[cfg(feature = "sqlite")]
 pub use db::{Database, open};
+
+/// Holds the examples of README.md to what they say.
+#[cfg(all(doctest, feature = "sqlite"))]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

@@ -140,7 +140,9 @@ fn help() -> String {
 
 /// The top of the repository.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the repository").to_owned()
+    // Cargo says where we are being run; two checkouts that share a target folder would else mix themselves up.
+    let ours = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or(env!("CARGO_MANIFEST_DIR").into());
+    Path::new(&ours).parent().expect("xtask lies in the repository").to_owned()
 }
 
 /// Where cargo builds to.
