@@ -19,6 +19,9 @@ pub mod volume;
 
 #[cfg(feature = "sqlite")]
 pub use db::{Database, open};
+pub use error::{Error, ErrorKind, Result};
+pub use format::checksum::Checksum;
+pub use volume::{Options, Volume};
 
 /// Holds the examples of README.md to what they say.
 #[cfg(all(doctest, feature = "sqlite"))]

@@ -121,10 +121,14 @@ fn decode_at(bytes: &BlockBytes, expected: &Identity, page: u32) -> std::result:
 fn same_identity(found: &Identity, expected: &Identity) -> std::result::Result<(), Flaw> {
     let life =
         found.segment == expected.segment && found.salt == expected.salt && found.epoch == expected.epoch;
-    match () {
-        () if found.store != expected.store => Err(Flaw::Foreign("another store")),
-        () if !life && !planted(Bug::SkipIdentityCheck) => Err(Flaw::Foreign("another segment or life")),
-        () if found.checksum != expected.checksum => Err(Flaw::Foreign("another checksum algorithm")),
-        () => Ok(()),
+    if found.store != expected.store {
+        return Err(Flaw::Foreign("another store"));
     }
+    if !life && !planted(Bug::SkipIdentityCheck) {
+        return Err(Flaw::Foreign("another segment or life"));
+    }
+    if found.checksum != expected.checksum {
+        return Err(Flaw::Foreign("another checksum algorithm"));
+    }
+    Ok(())
 }

@@ -4,7 +4,6 @@
 //! Only looks; decides nothing about the log itself (`scan`) and changes nothing (`recovery`).
 
 use super::publish::first_copy;
-use super::recovery::empty_store;
 use super::stats::Damage;
 use super::{Limits, Setup, Store};
 use crate::block::{BLOCK_SIZE, BlockBytes, BlockNo, Lsn, SegmentId};
@@ -159,5 +158,5 @@ fn empty_probe(meta: &Meta) -> Store {
         create: false,
         name: String::new(),
     };
-    empty_store(&setup, meta.clone())
+    Store::empty(&setup, meta.clone())
 }

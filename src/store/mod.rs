@@ -162,6 +162,43 @@ pub struct Store {
 }
 
 impl Store {
+    /// A store with what META says and no log.
+    pub(crate) fn empty(setup: &Setup, meta: Meta) -> Self {
+        let folded = meta.body.folded;
+        let free = FreeList::from_hint(&meta.body.free, meta.body.free_unlisted);
+        Self {
+            name: setup.name.clone(),
+            limits: setup.limits,
+            seed: setup.seed,
+            read_only: setup.read_only,
+            index: Index::default(),
+            sizes: BTreeMap::from([(Lsn(0), meta.body.size)]),
+            pins: BTreeMap::new(),
+            segments: Vec::new(),
+            active: None,
+            spare_ready: false,
+            last_begun: folded,
+            open_batch: None,
+            committed: folded,
+            durable: folded,
+            visible: folded,
+            awaiting: BTreeSet::new(),
+            ends: VecDeque::new(),
+            witnessed: folded,
+            pages_appended: 0,
+            retained: VecDeque::new(),
+            poisoned: None,
+            fold: None,
+            level_first: !meta.body.clean,
+            base: BaseSums::default(),
+            free,
+            log_tags: Vec::new(),
+            damage: Vec::new(),
+            stats: Stats::default(),
+            meta,
+        }
+    }
+
     /// Identity of the store.
     #[must_use]
     pub fn id(&self) -> StoreId {

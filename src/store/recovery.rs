@@ -16,8 +16,8 @@ use super::found::{
     clean_base_damage, damaged, find_meta, first_to_prove, lost_meta_damage, short_sums_damage,
 };
 use super::scan::{Committed, Scan, scan};
-use super::stats::{Damage, OpenKind, RecoveryReport, Stats};
-use super::{Segment, Setup, Store, free::FreeList, publish, relog};
+use super::stats::{Damage, OpenKind, RecoveryReport};
+use super::{Segment, Setup, Store, publish, relog};
 use crate::block::{BLOCK_SIZE, BlockNo, Epoch, Lsn, SegmentId, StoreId};
 use crate::error::{ErrorKind, Result, fail};
 use crate::format::group::Change;
@@ -232,7 +232,7 @@ impl Recovery {
             Op::Create(Area::Sums),
             Op::BarrierDirectory,
         ]);
-        self.store = Some(empty_store(&self.setup, meta));
+        self.store = Some(Store::empty(&self.setup, meta));
         self.report.kind = OpenKind::Created;
         self.step = Step::Done;
         Ok(ops)
@@ -280,7 +280,7 @@ impl Recovery {
         self.keep = found.batches.len();
         report.unproven_commits = (self.keep - self.proven) as u64;
         if self.setup.read_only {
-            let mut store = empty_store(&self.setup, meta);
+            let mut store = Store::empty(&self.setup, meta);
             store.segments = found.segments.iter().map(|walked| walked_segment(walked, &found)).collect();
             load(&mut store, &found, found.batches.len(), &BTreeMap::new());
             self.store = Some(store);
@@ -367,7 +367,7 @@ impl Recovery {
         let mut meta = self.meta.clone().expect("looked at first");
         let last = scan.batches[..self.keep].last().map_or(meta.body.folded, |batch| batch.lsn);
         end_epochs(&mut meta, last);
-        let mut store = empty_store(&self.setup, meta);
+        let mut store = Store::empty(&self.setup, meta);
         store.segments = scan.segments.iter().map(|walked| walked_segment(walked, scan)).collect();
         relog::cut_last(&mut store, scan, &scan.batches[..self.proven]);
         store
@@ -417,43 +417,6 @@ fn walked_segment(walked: &super::scan::WalkedSegment, scan: &Scan) -> Segment {
     let whole = walked.open.is_none_or(|(lsn, _)| came_to_nothing(lsn));
     let fold_end = (walked.record.cut.is_some() && whole).then_some(walked.committed);
     Segment { record: walked.record, pages: walked.end.page, fold_end }
-}
-
-/// A store with what META says and no log.
-pub(crate) fn empty_store(setup: &Setup, meta: Meta) -> Store {
-    let folded = meta.body.folded;
-    let free = FreeList::from_hint(&meta.body.free, meta.body.free_unlisted);
-    Store {
-        name: setup.name.clone(),
-        limits: setup.limits,
-        seed: setup.seed,
-        read_only: setup.read_only,
-        index: super::index::Index::default(),
-        sizes: BTreeMap::from([(Lsn(0), meta.body.size)]),
-        pins: BTreeMap::new(),
-        segments: Vec::new(),
-        active: None,
-        spare_ready: false,
-        last_begun: folded,
-        open_batch: None,
-        committed: folded,
-        durable: folded,
-        visible: folded,
-        awaiting: std::collections::BTreeSet::new(),
-        ends: std::collections::VecDeque::new(),
-        witnessed: folded,
-        pages_appended: 0,
-        retained: std::collections::VecDeque::new(),
-        poisoned: None,
-        fold: None,
-        level_first: !meta.body.clean,
-        base: super::base::BaseSums::default(),
-        free,
-        log_tags: Vec::new(),
-        damage: Vec::new(),
-        stats: Stats::default(),
-        meta,
-    }
 }
 
 /// Takes the first `keep` scanned commits into the store; `moved` says where relogged pages are now.
