@@ -25,6 +25,12 @@ pub trait Backend: Source + Send + Sync {
     /// * `Io`: anything else. After a failed write or barrier nothing about the area is known.
     fn apply(&self, op: &Op) -> Result<()>;
 
+    /// Whether [`Op::Create`] of one more segment would succeed now. Where a file can only be opened between two
+    /// calls (OPFS), the answer is no until that has happened, and the present segment grows meanwhile.
+    fn can_create(&self) -> bool {
+        true
+    }
+
     /// Gives up the hold on the medium (locks, handles): the volume is closed. Nothing is applied after it.
     fn release(&self) {}
 

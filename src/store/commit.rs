@@ -35,14 +35,14 @@ impl Store {
     }
 
     /// The next thing to be done so that `pages` pages can be appended without allocating; `None` when all
-    /// is ready. Call again after each plan.
+    /// is ready. Call again after each plan. Without `may_rotate` the active segment grows past its soft size.
     ///
     /// A plan with [`Effect::Reserved`] that fails with `Full` is reported with [`Store::refused`], harms
     /// nothing, and means the commit has to be given up.
     ///
     /// # Errors
     /// `ReadOnly`, `Poisoned`.
-    pub fn prepare(&mut self, pages: usize) -> Result<Option<Plan>> {
+    pub fn prepare(&mut self, pages: usize, may_rotate: bool) -> Result<Option<Plan>> {
         self.check_writable()?;
         let pages = u32::try_from(pages).expect("a spill is bounded");
         if !self.spare_ready {
@@ -65,12 +65,13 @@ impl Store {
         let end = active.tail.page.checked_add(pages + 1).expect("segments stay far below 2^32 pages");
         // A log that cannot be folded (a huge transaction, a stuck reader) gets larger segments, not more.
         let most = self.limits.segment_pages << (self.segments.len() / 16).min(8);
-        if end > most && active.tail.page > 1 {
+        if may_rotate && end > most && active.tail.page > 1 {
             self.check_segment_fits()?;
             return self.rotate().map(Some);
         }
         if end > active.reserved {
-            let wanted = (active.reserved + GROW_PAGES).min(most).max(end);
+            let ahead = active.reserved + GROW_PAGES;
+            let wanted = if end > most { ahead } else { ahead.min(most) }.max(end);
             let segment = active.tail.identity.segment;
             let op = Op::Reserve { segment, pages: wanted };
             return Ok(Some(Plan { ops: vec![op], effect: Effect::Reserved { segment, pages: wanted } }));

@@ -10,7 +10,7 @@ use super::snapshot::{Live, Snapshot};
 use super::writer::Writer;
 use crate::backend::Backend;
 use crate::block::{BLOCK_SIZE, BlockBytes, BlockNo, CommitId, Durability, Lsn, Tag};
-use crate::error::{Error, ErrorKind, Result, fail};
+use crate::error::{ErrorKind, Result, fail};
 use crate::log::plan::{Address, Area, Effect, Op, Plan};
 use crate::log::reader::read_page;
 use crate::store::read::{self, Found};
@@ -300,7 +300,7 @@ impl Shared {
 
     fn fold_and_seal(&self) -> Result<()> {
         lock(&self.store).check_writable()?;
-        self.compact()?;
+        self.compact_for_good()?;
         let _fold = lock(&self.fold);
         let _io = lock(&self.io);
         let mut store = lock(&self.store);
@@ -315,40 +315,21 @@ impl Shared {
 
     /// Runs a plan with the store locked: for the rare plans that nothing else may overlap.
     pub(crate) fn run_in_order(&self, store: &mut Store, plan: &Plan) -> Result<()> {
-        if let Err(error) = run(&*self.backend, &plan.ops) {
-            if error.kind() == ErrorKind::Full && reserves_only(plan) {
-                store.refused(plan);
-            } else {
-                store.poison(&error);
-            }
-            return Err(error);
-        }
-        store.complete(plan);
-        Ok(())
+        settle(store, plan, run(&*self.backend, &plan.ops))
     }
 
     /// Runs a plan and tells the store how it went. The store is not locked meanwhile.
     pub(crate) fn run(&self, plan: &Plan) -> Result<()> {
         let done = run(&*self.backend, &plan.ops);
-        let mut store = lock(&self.store);
-        match done {
-            Ok(()) => store.complete(plan),
-            Err(error) => {
-                if error.kind() == ErrorKind::Full && reserves_only(plan) {
-                    store.refused(plan);
-                } else {
-                    store.poison(&error);
-                }
-                return Err(error);
-            }
-        }
-        Ok(())
+        settle(&mut lock(&self.store), plan, done)
     }
 
     /// Prepares space for `pages` pages. The caller holds `io`.
     pub(crate) fn prepare(&self, pages: usize) -> Result<()> {
         loop {
-            let Some(plan) = lock(&self.store).prepare(pages)? else { return Ok(()) };
+            // A rotation is followed by the creation of the next spare.
+            let may_rotate = self.backend.can_create();
+            let Some(plan) = lock(&self.store).prepare(pages, may_rotate)? else { return Ok(()) };
             self.run(&plan)?;
             if matches!(plan.effect, Effect::Published { .. }) {
                 self.worker.wake();
@@ -411,6 +392,16 @@ impl Shared {
     }
 }
 
+/// Tells the store how a plan went.
+fn settle(store: &mut Store, plan: &Plan, done: Result<()>) -> Result<()> {
+    match &done {
+        Ok(()) => store.complete(plan),
+        Err(error) if error.kind() == ErrorKind::Full && reserves_only(plan) => store.refused(plan),
+        Err(error) => store.poison(error),
+    }
+    done
+}
+
 /// Whether a plan prepares space or folds: the kinds that `Full` does not harm.
 fn reserves_only(plan: &Plan) -> bool {
     match plan.effect {
@@ -425,6 +416,6 @@ fn reserves_only(plan: &Plan) -> bool {
 }
 
 /// Runs ops in order until one fails.
-pub(crate) fn run(backend: &dyn Backend, ops: &[Op]) -> std::result::Result<(), Error> {
+fn run(backend: &dyn Backend, ops: &[Op]) -> Result<()> {
     ops.iter().try_for_each(|op| backend.apply(op))
 }

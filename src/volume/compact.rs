@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::blocking::{Shared, Volume, lock};
 use super::snapshot::expire_oldest;
 use crate::block::Durability;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, fail};
 
 /// After this long without a commit, the newest commits get their durable proof.
 const IDLE: Duration = Duration::from_millis(200);
@@ -98,6 +98,21 @@ impl Volume {
         self.shared.compact()
     }
 
+    /// One bounded step of what a volume with a thread of its own does in the background: a step of a fold, or
+    /// the durable proof of the newest commits. Call it while nothing else is to be done; `false` when there is
+    /// no more.
+    ///
+    /// # Errors
+    /// As [`Volume::compact`].
+    pub fn tend(&self) -> Result<bool> {
+        if self.compact_step()? {
+            return Ok(true);
+        }
+        self.shared.witness_when_idle()?;
+        // The proof may have been a rotation.
+        Ok(lock(&self.shared.store).can_fold())
+    }
+
     /// One bounded step of a fold; `false` when there is nothing to do.
     ///
     /// # Errors
@@ -110,8 +125,17 @@ impl Volume {
 }
 
 impl Shared {
-    /// Seals the active segment, durably.
+    /// Seals the active segment, durably; the next commit begins another.
     fn seal(&self) -> Result<()> {
+        if !self.backend.can_create() {
+            let text = "no file is ready for the next segment yet; try again in a moment";
+            return fail(ErrorKind::Busy, format!("{}: {text}", self.backend.name()));
+        }
+        self.seal_for_good()
+    }
+
+    /// The same where no other segment has to follow.
+    fn seal_for_good(&self) -> Result<()> {
         let durable = {
             let _io = lock(&self.io);
             let plan = lock(&self.store).seal_for_fold()?;
@@ -123,8 +147,14 @@ impl Shared {
         self.reach(durable, Durability::Durable)
     }
 
-    pub(crate) fn compact(&self) -> Result<()> {
+    fn compact(&self) -> Result<()> {
         self.seal()?;
+        self.fold_all()
+    }
+
+    /// Folds everything, for a volume that is about to close.
+    pub(crate) fn compact_for_good(&self) -> Result<()> {
+        self.seal_for_good()?;
         self.fold_all()
     }
 
@@ -210,11 +240,16 @@ impl Shared {
     /// The same without a thread to wait for: fold here, and expire read views at twice the cap.
     pub(crate) fn make_room(&self) -> Result<()> {
         if lock(&self.store).over_cap() {
-            self.compact()?;
+            self.fold_what_can_be()?;
         }
         while lock(&self.store).far_over_cap() && expire_oldest(self) {
-            self.compact()?;
+            self.fold_what_can_be()?;
         }
         Ok(())
+    }
+
+    /// Folds the present segment too if another can follow it.
+    fn fold_what_can_be(&self) -> Result<()> {
+        if self.backend.can_create() { self.compact() } else { self.fold_all() }
     }
 }

@@ -7,6 +7,7 @@ mod crowded;
 mod damage;
 mod directory;
 mod full;
+mod handles;
 mod locks;
 mod medium;
 mod ops;
