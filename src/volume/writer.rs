@@ -9,9 +9,12 @@ use super::snapshot::Snapshot;
 use crate::block::{
     BLOCK_COUNT_MAX, BLOCK_SIZE, BlockBytes, BlockNo, CommitId, Durability, Lsn, Tag, blocks_for,
 };
-use crate::error::{Error, ErrorKind, Result, fail};
+use crate::error::{ErrorKind, Result, fail};
 use crate::format::group::DESCRIPTORS_MAX;
 use crate::store::batch::Batch;
+
+/// A transaction may reach this many blocks (4 GiB) behind the end at once.
+const GAP_BLOCKS_MAX: u64 = 1 << 20;
 
 /// What a commit was acknowledged with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,11 +125,11 @@ impl Writer {
     /// log, where it does not count before its commit.
     ///
     /// # Errors
-    /// * `Misuse`: a block number out of bounds.
+    /// * `Misuse`: a block number out of bounds, or more than 4 GiB behind the end.
     /// * `Full`: a spill found no space. The block is staged all the same; nothing is lost.
     /// * `Poisoned`, `Io`.
     pub fn write(&mut self, block: BlockNo, bytes: &BlockBytes) -> Result<()> {
-        check_block(block)?;
+        self.check_block(block)?;
         self.batch_mut().put(block, bytes);
         self.spill_if_large()
     }
@@ -136,7 +139,7 @@ impl Writer {
     /// # Errors
     /// As [`Writer::write`].
     pub fn trim(&mut self, block: BlockNo) -> Result<()> {
-        check_block(block)?;
+        self.check_block(block)?;
         self.batch_mut().trim(block);
         self.spill_if_large()
     }
@@ -144,11 +147,9 @@ impl Writer {
     /// Sets the logical size. What falls away reads as zeros if the size grows again.
     ///
     /// # Errors
-    /// `Misuse` for a size out of bounds; `Corrupt`, `Io` if the last block has to be read and cannot be.
+    /// `Misuse` for a size out of bounds or more than 4 GiB above the present one; `Corrupt`, `Io` if the last block has to be read and cannot be.
     pub fn set_size(&mut self, bytes: u64) -> Result<()> {
-        if blocks_for(bytes) > BLOCK_COUNT_MAX {
-            return fail(ErrorKind::Misuse, format!("a size of {bytes} bytes is out of bounds"));
-        }
+        self.check_end(blocks_for(bytes))?;
         let kept = usize::try_from(bytes % BLOCK_SIZE as u64).expect("less than a block");
         if bytes < self.size() && kept > 0 {
             let last = BlockNo(bytes / BLOCK_SIZE as u64);
@@ -247,6 +248,22 @@ impl Writer {
         pending.wait()
     }
 
+    fn check_block(&self, block: BlockNo) -> Result<()> {
+        self.check_end(block.0.saturating_add(1))
+    }
+
+    /// Refuses an end, in blocks, that no address can name or that leaves too large a gap behind the present
+    /// one: `base.sum` has an entry for every block, so a fold would write one for each block of the gap.
+    fn check_end(&self, end: u64) -> Result<()> {
+        let most = BLOCK_COUNT_MAX.min(blocks_for(self.size()) + GAP_BLOCKS_MAX);
+        if end > most {
+            let now = blocks_for(self.size());
+            let text = format!("{now} blocks now, {end} wanted: at most {most} can be reached from here");
+            return fail(ErrorKind::Misuse, format!("{}: {text}; grow in steps", self.shared.backend.name()));
+        }
+        Ok(())
+    }
+
     fn batch(&self) -> &Batch {
         self.batch.as_ref().expect("there between calls")
     }
@@ -285,14 +302,4 @@ impl Drop for Writer {
             lock(&self.shared.store).abandon(batch);
         }
     }
-}
-
-fn check_block(block: BlockNo) -> std::result::Result<(), Error> {
-    if block.0 >= BLOCK_COUNT_MAX {
-        return fail(
-            ErrorKind::Misuse,
-            format!("block {block} is out of bounds (at most {})", BLOCK_COUNT_MAX - 1),
-        );
-    }
-    Ok(())
 }

@@ -75,6 +75,7 @@ mod every_volume {
         abandoned_batch_leaves_nothing,
         second_writer_waits_its_turn,
         compaction_gives_the_space_back,
+        write_far_behind_the_end_is_refused,
         concurrent_writers_lose_nothing,
     }
 }

@@ -238,3 +238,23 @@ pub fn concurrent_writers_lose_nothing<M: Medium>() {
     drop(volume);
     check_now(&open(&medium), &expected);
 }
+
+/// A fold writes an entry of base.sum for every block up to the last: a slip of a block number must not fill
+/// the disk.
+pub fn write_far_behind_the_end_is_refused<M: Medium>() {
+    let (medium, mut expected) = (M::new(), Expected::new());
+    let volume = open(&medium);
+    commit(&volume, &mut expected, &[0, 1], 1);
+    let mut writer = volume.begin().unwrap();
+    for block in [1 << 21, u64::MAX] {
+        let error = writer.write(BlockNo(block), &content(0, 2)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Misuse, "{error}");
+    }
+    assert_eq!(writer.set_size(1 << 40).unwrap_err().kind(), ErrorKind::Misuse);
+    writer.write(BlockNo(1000), &content(1000, 2)).unwrap();
+    writer.commit(Durability::Durable).unwrap();
+    expected.insert(1000, 2);
+    volume.close().unwrap();
+    drop(volume);
+    check_now(&open(&medium), &expected);
+}
