@@ -33,6 +33,7 @@ mod file;
 mod header;
 mod journal;
 mod open;
+#[cfg_attr(all(target_family = "wasm", target_os = "unknown"), path = "place_web.rs")]
 mod place;
 mod pragma;
 mod report;

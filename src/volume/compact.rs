@@ -4,9 +4,10 @@
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::blocking::{Shared, Volume, lock};
+use super::host::Stopwatch;
 use super::snapshot::expire_oldest;
 use crate::block::Durability;
 use crate::error::{Error, ErrorKind, Result, fail};
@@ -215,7 +216,7 @@ impl Shared {
         if !self.options.background {
             return self.make_room();
         }
-        let started = Instant::now();
+        let started = Stopwatch::start();
         while lock(&self.store).over_cap() {
             // The end of a large transaction may be in the segment that nobody has ended yet.
             if lock(&self.store).waits_for_its_end()

@@ -9,6 +9,8 @@
 mod barrier;
 mod blocking;
 mod compact;
+#[cfg_attr(all(target_family = "wasm", target_os = "unknown"), path = "host_web.rs")]
+mod host;
 mod options;
 mod snapshot;
 mod storage;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::host;
 use crate::block::{BLOCK_SIZE, Durability};
 use crate::error::{ErrorKind, Result, fail};
 use crate::format::checksum::Checksum;
@@ -43,11 +44,11 @@ impl Default for Options {
             durability: Durability::Durable,
             create: true,
             read_only: false,
-            background: true,
+            background: host::HAS_THREADS,
             busy_timeout: Duration::from_secs(5),
             reader_patience: Duration::from_secs(10),
             seed: None,
-            clock: wall_clock_ms,
+            clock: host::wall_clock_ms,
         }
     }
 }
@@ -117,8 +118,8 @@ impl Options {
         self
     }
 
-    /// Fold in a thread of the volume's own (default true). Without it folds run inside `begin` when the log
-    /// is over its cap, and everything is deterministic.
+    /// Fold in a thread of the volume's own (default true where there are threads). Without it folds run
+    /// inside `begin` when the log is over its cap, and everything is deterministic.
     #[must_use]
     pub fn background(mut self, background: bool) -> Self {
         self.background = background;
@@ -188,7 +189,7 @@ impl Options {
         Ok(Setup {
             limits,
             checksum,
-            seed: self.seed.unwrap_or_else(random_seed),
+            seed: self.seed.unwrap_or_else(host::random_seed),
             now_ms: (self.clock)(),
             read_only: self.read_only,
             create: self.create,
@@ -206,19 +207,4 @@ fn checksum_from_environment() -> Result<Option<Checksum>> {
             format!("DATASYNC_CHECKSUM_ALGO is '{name}'; it can be crc32 or fast (xxh3)"),
         ),
     }
-}
-
-fn wall_clock_ms() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
-}
-
-/// Random bytes from the keys that the standard library draws for its hash maps.
-fn random_seed() -> [u8; 16] {
-    use std::hash::{BuildHasher, Hasher};
-    let mut seed = [0; 16];
-    for half in seed.chunks_exact_mut(8) {
-        half.copy_from_slice(&std::hash::RandomState::new().build_hasher().finish().to_le_bytes());
-    }
-    seed
 }
