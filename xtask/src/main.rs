@@ -5,12 +5,12 @@
 
 mod bench;
 mod crash;
-mod demo;
 mod generate;
 mod kill;
 mod licences;
 mod test;
 mod tidy;
+mod tour;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -31,10 +31,10 @@ const COMMANDS: &[(&str, &[Command])] = &[
         "see it",
         &[
             Command {
-                name: "demo",
+                name: "tour",
                 usage: "",
                 about: "a tour on a real database, with a real crash in it",
-                run: demo::run,
+                run: tour::run,
             },
             Command {
                 name: "generate",

@@ -48,7 +48,7 @@ const STEPS: &[Step] = &[
     },
     Step { name: "doctests", about: "the examples in the documentation run", commands: doctests },
     Step { name: "docs", about: "the documentation builds without a warning", commands: docs },
-    Step { name: "demo", about: "the guided tour goes as it is told", commands: demo },
+    Step { name: "tour", about: "the guided tour goes as it is told", commands: tour },
 ];
 
 /// Runs the steps named in `args`, or all.
@@ -281,8 +281,8 @@ fn extension() -> Commands {
     ])
 }
 
-fn demo() -> Commands {
-    Ok(vec![ourselves("demo")])
+fn tour() -> Commands {
+    Ok(vec![ourselves("tour")])
 }
 
 fn doctests() -> Commands {

@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: a tour on a real database, with a real crash in it, in a few seconds.
+//! `cargo xtask tour`: a tour on a real database, with a real crash in it, in a few seconds.
 //!
 //! Drives the command line program as a person would and prints each command before it runs. Everything
 //! happens in a folder of its own under `target/`, which the next tour clears.
@@ -22,7 +22,7 @@ struct Tour {
 /// A sentence when something cannot be built or the tour does not go as told.
 pub fn run(_args: &[String]) -> Result<(), String> {
     let programs = build()?;
-    let folder = crate::root().join("target").join("demo");
+    let folder = crate::root().join("target").join("tour");
     if folder.exists() {
         fs::remove_dir_all(&folder).map_err(|error| format!("cannot clear {}: {error}", folder.display()))?;
     }
