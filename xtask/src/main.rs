@@ -5,9 +5,11 @@
 
 mod bench;
 mod crash;
+mod demo;
 mod generate;
 mod kill;
 mod licences;
+mod serve;
 mod test;
 mod tidy;
 mod tour;
@@ -30,6 +32,12 @@ const COMMANDS: &[(&str, &[Command])] = &[
     (
         "see it",
         &[
+            Command {
+                name: "demo",
+                usage: "[--port N] [--isolated] [--no-build]",
+                about: "build everything and serve the page that shows it in your browser",
+                run: demo::run,
+            },
             Command {
                 name: "tour",
                 usage: "",
