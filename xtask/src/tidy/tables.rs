@@ -108,4 +108,6 @@ pub const HOSTS: &[&str] = &[
     "rustsec.org",
     "keepachangelog.com",
     "semver.org",
+    // The name of a namespace, which every SVG file must carry.
+    "www.w3.org",
 ];

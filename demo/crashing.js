@@ -1,0 +1,121 @@
+// The part of the page around "Crash now": one dot for each commit, the verdict, the recovery report.
+//
+// Knows the experiment (`crash.js`) and its own elements. Opening the database again is the page's business.
+
+import { crashInMidCommit, tally, verdict } from "./crash.js";
+import { problem } from "./console.js";
+
+/** What each number of a recovery report is called here; the others are shown by their own names. */
+const NAMES = {
+  kind: "how it was found",
+  epoch: "this life's number (epoch)",
+  last: "last commit that is there",
+  segments: "segments read",
+  commits: "commits read from the log",
+  tornTailBytes: "torn tail, bytes rolled back",
+  rolledBackBatches: "batches without a commit marker, rolled back",
+  unprovenCommits: "commits whose durability nothing proved, written again",
+  reloggedBytes: "bytes written again for them",
+  givenUpCommits: "commits given up for want of space",
+};
+
+/**
+ * Wires the section. `page.lend()` hands over the open database and stops everything else; `page.reopen()`
+ * opens it again after the kill; `page.killed()` is told of it; `page.settings()` are the present ones.
+ */
+export function createCrashing(page) {
+  const button = document.querySelector("#crash");
+  const again = document.querySelector("#crash-again");
+  const say = document.querySelector("#crash-state");
+  const total = { crashes: 0, acknowledged: 0, lost: 0 };
+
+  const once = async () => {
+    const db = page.lend();
+    if (db === undefined) return false;
+    const dots = createDots();
+    document.querySelector("#report").replaceChildren();
+    say.className = "answer";
+    say.textContent = "committing";
+    const run = Date.now();
+    const outcome = await crashInMidCommit(db, {
+      run,
+      sent: dots.add,
+      acknowledged: (n) => dots.mark(n, "kept"),
+      kill: () => {
+        db.terminate();
+        say.textContent = "killed; opening again";
+        page.killed();
+      },
+    });
+    const opened = await page.reopen();
+    if (opened === undefined) return false;
+    const result = await tally(opened, { run, ...outcome });
+    dots.settle(result);
+    total.crashes += 1;
+    total.acknowledged += result.acknowledged;
+    total.lost += result.lost;
+    const { crashes, acknowledged, lost } = total;
+    say.textContent = `${crashes} ${crashes === 1 ? "crash" : "crashes"}: ${acknowledged} commits acknowledged, ${lost} lost`;
+    showVerdict(verdict(result, page.settings()), opened.recovery);
+    return true;
+  };
+  button.addEventListener("click", async () => {
+    try {
+      while ((await once()) && again.checked);
+    } catch (error) {
+      say.textContent = "";
+      document.querySelector("#report").replaceChildren(problem(error));
+      await page.reopen();
+    }
+  });
+}
+
+/** The dots of one crash. */
+function createDots() {
+  const place = document.querySelector("#tally");
+  const dots = [];
+  place.replaceChildren();
+  place.hidden = false;
+  place.setAttribute("aria-label", "commits under way");
+  document.querySelector("#tally-legend").hidden = false;
+  return {
+    add() {
+      const dot = document.createElement("i");
+      dot.className = "dot wait";
+      dots.push(dot);
+      place.append(dot);
+    },
+    mark(n, fate) {
+      dots[n - 1].className = `dot ${fate}`;
+    },
+    settle({ fates, kept, lost, extra, none }) {
+      fates.forEach((fate, index) => this.mark(index + 1, fate));
+      place.setAttribute("aria-label", `${kept} acknowledged commits found, ${lost} lost; ${extra} others found, ${none} not there`);
+    },
+  };
+}
+
+function showVerdict({ looks, heading, text }, recovery) {
+  const box = document.createElement("div");
+  box.className = `verdict ${looks}`;
+  const strong = document.createElement("strong");
+  strong.textContent = heading;
+  box.append(strong, text);
+
+  const report = document.createElement("details");
+  report.className = "report";
+  report.open = true;
+  const summary = document.createElement("summary");
+  summary.textContent = "What opening it found";
+  const list = document.createElement("dl");
+  for (const [key, value] of Object.entries(recovery)) {
+    if (Array.isArray(value) && value.length === 0) continue;
+    const term = document.createElement("dt");
+    const detail = document.createElement("dd");
+    term.textContent = NAMES[key] ?? key;
+    detail.textContent = typeof value === "object" ? JSON.stringify(value) : String(value);
+    list.append(term, detail);
+  }
+  report.append(summary, list);
+  document.querySelector("#report").replaceChildren(box, report);
+}
