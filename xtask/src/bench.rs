@@ -1,4 +1,6 @@
 //! `cargo xtask bench`: builds and runs `benches/native`, optimised, after making the large database it wants.
+//!
+//! With `--browser` first, `bench_browser.rs` does the work.
 
 use std::path::Path;
 
@@ -10,6 +12,9 @@ const LARGE: u32 = 1024;
 /// # Errors
 /// A sentence when something cannot be built or a measurement fails.
 pub fn run(args: &[String]) -> Result<(), String> {
+    if args.first().is_some_and(|word| word == "--browser") {
+        return crate::bench_browser::run(&args[1..]);
+    }
     let folder = crate::root().join("target").join("bench");
     std::fs::create_dir_all(&folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
     let quick = args.iter().any(|word| word == "--quick");

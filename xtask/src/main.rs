@@ -4,6 +4,7 @@
 //! the current folder: every path starts at the top of the repository.
 
 mod bench;
+mod bench_browser;
 mod crash;
 mod demo;
 mod generate;
@@ -96,7 +97,7 @@ const COMMANDS: &[(&str, &[Command])] = &[
         "measure it",
         &[Command {
             name: "bench",
-            usage: "[--quick] [--json] [--runs N] [--commits N] [--dir DIR] [--large FILE.db]",
+            usage: "[--quick] [--json] [--runs N] [--commits N] [--dir DIR] [--large FILE.db]  or  --browser [--help]",
             about: "commits beside SQLite's own WAL, opening, memory; --quick leaves the 1 GiB database out",
             run: bench::run,
         }],

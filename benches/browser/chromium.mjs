@@ -1,0 +1,124 @@
+// Starts and kills a headless Chromium. Holds what is known of its processes and flags; must not know what the
+// page does: a page talks to its driver over HTTP. Rule: only processes started here are ever killed.
+
+import { spawn } from "node:child_process";
+import { accessSync, constants, readFileSync, readdirSync } from "node:fs";
+import { delimiter, join } from "node:path";
+
+const FLAGS = [
+  "--headless",
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+  "--disable-dev-shm-usage",
+  // A bench page is never looked at: without these its timers are throttled.
+  "--disable-background-timer-throttling",
+  "--disable-renderer-backgrounding",
+  "--disable-backgrounding-occluded-windows",
+];
+
+/** The Chromium to use: CHROMIUM, or the first on PATH. Undefined when there is none. */
+export function findChromium() {
+  if (process.env.CHROMIUM) return process.env.CHROMIUM;
+  const folders = (process.env.PATH ?? "").split(delimiter);
+  for (const name of ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]) {
+    for (const folder of folders) {
+      const path = join(folder, name);
+      try {
+        accessSync(path, constants.X_OK);
+        return path;
+      } catch {
+        // Not in this folder.
+      }
+    }
+  }
+  return undefined;
+}
+
+/** Opens `url` in a browser of its own that keeps its storage under `profile`. */
+export function startChromium(url, profile, { flags = [], onLine = undefined } = {}) {
+  const program = findChromium();
+  if (!program) throw new Error("no Chromium found: install one, or set CHROMIUM to its path");
+  const words = [...FLAGS, ...flags, `--user-data-dir=${profile}`];
+  if (onLine) words.push("--enable-logging=stderr");
+  // A group of its own, so that a kill reaches every process of this browser and nothing else.
+  const child = spawn(program, [...words, url], {
+    detached: true,
+    stdio: ["ignore", "ignore", onLine ? "pipe" : "ignore"],
+  });
+  const ended = new Promise((resolve) => child.once("exit", (code, signal) => resolve({ code, signal })));
+  child.once("error", () => {});
+  let rest = "";
+  child.stderr?.on("data", (bytes) => {
+    const lines = (rest + bytes).split("\n");
+    rest = lines.pop();
+    lines.forEach(onLine);
+  });
+  return new Chromium(child, profile, ended);
+}
+
+class Chromium {
+  constructor(child, profile, ended) {
+    this.child = child;
+    this.profile = profile;
+    /** Resolves when the browser process is gone, however that came about. */
+    this.ended = ended;
+  }
+
+  /** SIGKILL to every process of this browser at once; resolves when all are gone. */
+  async kill() {
+    signal(-this.child.pid, "SIGKILL");
+    await this.ended;
+    // A helper that left the group still names the profile, which is ours alone.
+    const deadline = Date.now() + 10_000;
+    for (;;) {
+      const left = processesOf(this.profile);
+      if (left.length === 0) return;
+      if (Date.now() > deadline) throw new Error(`processes of the killed browser are still there: ${left}`);
+      left.forEach((pid) => signal(pid, "SIGKILL"));
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  }
+
+  /** Asks the browser to end by itself and write down what it has; kills it when it does not. */
+  async close() {
+    signal(this.child.pid, "SIGTERM");
+    const timer = setTimeout(() => signal(-this.child.pid, "SIGKILL"), 10_000);
+    await this.ended;
+    clearTimeout(timer);
+    await this.kill();
+  }
+}
+
+function signal(pid, name) {
+  try {
+    process.kill(pid, name);
+  } catch (error) {
+    if (error.code !== "ESRCH") throw error;
+  }
+}
+
+/** Processes that were started with this profile, by Linux's /proc; elsewhere none are found. */
+function processesOf(profile) {
+  let names;
+  try {
+    names = readdirSync("/proc");
+  } catch {
+    return [];
+  }
+  const word = `--user-data-dir=${profile}`;
+  return names.filter((name) => /^\d+$/.test(name)).map(Number).filter((pid) => {
+    if (pid === process.pid) return false;
+    try {
+      const words = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+      const alive = !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+      return alive && words.includes(word);
+    } catch {
+      return false;
+    }
+  });
+}

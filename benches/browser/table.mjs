@@ -1,0 +1,55 @@
+// Medians of what was measured, as a Markdown table and as ratios against the best peer of the same medium.
+
+import { median, quantile } from "./page/data.js";
+import { sideOf } from "./page/sides.js";
+
+/** Median rate of the slices, in operations a second. */
+export function rate(list) {
+  return list ? median(list.map(({ ms, count }) => (count / ms) * 1000)) : undefined;
+}
+
+const COLUMNS = [
+  ["commits/s", ({ commits }) => rate(commits)],
+  ["p50 ms", ({ commits }) => commits && median(commits.flatMap(({ each }) => each)), 2],
+  ["p99 ms", ({ commits }) => commits && quantile(commits.flatMap(({ each }) => each), 0.99), 1],
+  ["16 in flight/s", ({ inflight }) => rate(inflight)],
+  ["bulk krow/s", ({ bulk }) => bulk && rate(bulk) / 1000],
+  ["updates tx/s", ({ updates }) => rate(updates)],
+  ["points/s", ({ points }) => rate(points)],
+  ["scan ms", ({ scan }) => scan && median(scan.map(({ ms }) => ms))],
+];
+
+export function printTable(results, sides) {
+  console.log(`\n| | ${COLUMNS.map(([title]) => title).join(" | ")} | durability |`);
+  console.log(`|-|${COLUMNS.map(() => "-|").join("")}-|`);
+  for (const id of sides) {
+    const measured = results[id];
+    if (!measured) continue;
+    const cells = COLUMNS.map(([, value, digits]) => shown(value(measured), digits));
+    const side = sideOf(id);
+    console.log(`| ${side.title} | ${cells.join(" | ")} | ${side.durability} |`);
+  }
+}
+
+export function printCold(cold, sides) {
+  console.log("\n| cold, 50 MB | from opening: point ms | from navigation: point ms | scan ms | first start: point ms |");
+  console.log("|-|-|-|-|-|");
+  for (const id of sides) {
+    if (!cold[id]) continue;
+    const { first, later } = cold[id];
+    const middle = (value) => shown(median(later.map(value)));
+    const cells = [
+      middle(({ point, begun }) => point - begun),
+      middle(({ point }) => point),
+      middle(({ scan, point }) => scan - point),
+      shown(first.point),
+    ];
+    console.log(`| ${sideOf(id).title} | ${cells.join(" | ")} |`);
+  }
+}
+
+function shown(number, digits) {
+  if (number === undefined) return "-";
+  if (digits !== undefined) return number.toFixed(digits);
+  return number < 10 ? number.toFixed(1) : String(Math.round(number));
+}
