@@ -1,0 +1,15 @@
+// The package's door: what `import ... from "datasync"` gives. Safe to import anywhere, servers included.
+
+export { open, destroy, list, importStore } from "./open.ts";
+export { Database } from "./database.ts";
+export { Statement } from "./statement.ts";
+export { Transaction } from "./transaction.ts";
+export { DataSyncError, type ErrorKind } from "./errors.ts";
+export type { IterateOptions } from "./queries.ts";
+export type { ImportSource } from "./transfer.ts";
+export type { Listener } from "./events.ts";
+export type {
+  AutoSync, Backend, BatchItem, BatchResult, Bindable, CallOptions, DatabaseEvents, DatabaseInfo, Durability, ExecResult,
+  ImportOptions, Integers, OpenOptions, Params, Progress, QueryOptions, RecoveryReport, Row, RunResult, SqlValue, Stats,
+  StorageInfo, StoreFile, TransactionSettings, VerifyReport,
+} from "./types.ts";

@@ -1,0 +1,123 @@
+// Where databases lie in this origin: names, finding them, removing them.
+//
+// The rule it keeps: nothing is removed while somebody holds the database's lock.
+
+import { DataSyncError } from "./errors.ts";
+import type { Backend, DatabaseInfo } from "./types.ts";
+
+/** The OPFS directory that holds one directory for every database. */
+export const OPFS_ROOT = "datasync";
+/** What the names of our IndexedDB databases begin with. */
+export const INDEXEDDB_PREFIX = "datasync:";
+const NAME_BYTES = 200;
+
+/** The lock that whoever has the database open holds. */
+export function lockOf(name: string): string {
+  return `datasync:${name}`;
+}
+
+/** Throws unless `name` can be one. */
+export function checkName(name: unknown): asserts name is string {
+  const wrong = (why: string) =>
+    new DataSyncError("Misuse", `"${String(name)}" cannot be the name of a database: ${why}.`);
+  if (typeof name !== "string" || name === "") throw wrong("it must be a string that is not empty");
+  if (name.includes("/")) throw wrong('it must not contain "/"');
+  if (name === "." || name === "..") throw wrong("file systems keep it for themselves");
+  if (/[\ud800-\udfff]/u.test(name)) throw wrong("it is no well-formed Unicode");
+  if (new TextEncoder().encode(name).byteLength > NAME_BYTES) throw wrong(`it is longer than ${NAME_BYTES} bytes`);
+}
+
+/** Every database of this origin. */
+export async function everywhere(): Promise<DatabaseInfo[]> {
+  const [files, records] = await Promise.all([inOpfs(), inIndexedDb()]);
+  return [
+    ...files.map((name): DatabaseInfo => ({ name, backend: "opfs" })),
+    ...records.map((name): DatabaseInfo => ({ name, backend: "indexeddb" })),
+  ];
+}
+
+/** In which kinds of storage there is a database of this name. */
+export async function placesOf(name: string): Promise<DatabaseInfo["backend"][]> {
+  return (await everywhere()).filter((found) => found.name === name).map((found) => found.backend);
+}
+
+/** Removes the database from `backend`, or from wherever it is. */
+export async function destroyAt(name: string, backend: Exclude<Backend, "memory"> | undefined): Promise<void> {
+  const remove = async () => {
+    if (backend !== "indexeddb") await removeFiles(name);
+    if (backend !== "opfs") await removeRecords(name);
+  };
+  const locks = globalThis.navigator?.locks;
+  if (!locks) return remove();
+  return locks.request(lockOf(name), { ifAvailable: true }, async (lock) => {
+    if (!lock) {
+      throw new DataSyncError("Busy", `"${name}" is open in this or another tab. Close it there, then destroy it.`);
+    }
+    await remove();
+  });
+}
+
+async function root(): Promise<FileSystemDirectoryHandle | undefined> {
+  try {
+    return await (await navigator.storage.getDirectory()).getDirectoryHandle(OPFS_ROOT);
+  } catch {
+    // No OPFS here, or nothing in it: there are no databases in it either.
+    return undefined;
+  }
+}
+
+async function inOpfs(): Promise<string[]> {
+  const directory = await root();
+  const names: string[] = [];
+  if (!directory) return names;
+  for await (const [entry, handle] of directory.entries()) {
+    if (handle.kind !== "directory") continue;
+    try {
+      names.push(decodeURIComponent(entry));
+    } catch {
+      // Not a name that we gave.
+    }
+  }
+  return names;
+}
+
+async function inIndexedDb(): Promise<string[]> {
+  try {
+    const found = await indexedDB.databases();
+    return found
+      .map(({ name }) => name ?? "")
+      .filter((name) => name.startsWith(INDEXEDDB_PREFIX))
+      .map((name) => name.slice(INDEXEDDB_PREFIX.length));
+  } catch {
+    // No IndexedDB here.
+    return [];
+  }
+}
+
+async function removeFiles(name: string): Promise<void> {
+  const directory = await root();
+  if (!directory) return;
+  for (let tries = 0; ; tries += 1) {
+    try {
+      await directory.removeEntry(encodeURIComponent(name), { recursive: true });
+      return;
+    } catch (error) {
+      if ((error as Error).name === "NotFoundError") return;
+      // The handles of a page that was left a moment ago are given back a little later.
+      if (tries === 10) {
+        throw new DataSyncError("Busy", `The files of "${name}" are still in use (${(error as Error).name}). Try again later.`);
+      }
+      await new Promise((resolve) => setTimeout(resolve, 50 * (tries + 1)));
+    }
+  }
+}
+
+function removeRecords(name: string): Promise<void> {
+  if (!globalThis.indexedDB) return Promise.resolve();
+  return new Promise((resolve, reject) => {
+    const request = indexedDB.deleteDatabase(INDEXEDDB_PREFIX + name);
+    request.onsuccess = () => resolve();
+    request.onerror = () => reject(new DataSyncError("Io", `IndexedDB would not remove "${name}": ${request.error?.message}`));
+    request.onblocked = () => reject(new DataSyncError("Busy", `"${name}" is open in another tab. Close it there first.`));
+  });
+}

@@ -1,0 +1,126 @@
+// Everything that is said between a page and its worker: one union, told apart by `type`; one table of operations.
+//
+// Types only. The rule it keeps: a message or an operation that is not here does not exist; both sides switch
+// over it exhaustively. Calls are answered by id, exactly once; answers of one turn come in one message.
+
+import type { ErrorParts } from "./errors.ts";
+import type {
+  Backend, BatchItem, Bindable, DatabaseEvents, Durability, OpenOptions, RecoveryReport, RunResult, SqlValue, Stats,
+  StorageInfo, StoreFile, TransactionSettings, VerifyReport,
+} from "./types.ts";
+
+/** What the page says. */
+export type ToWorker =
+  /** Everything that was called in one turn of the page. */
+  | { type: "calls"; calls: Call[] }
+  /** The page no longer wants this call. */
+  | { type: "cancel"; id: number }
+  /** Which events the page listens to; nobody pays for the others. */
+  | { type: "watch"; events: (keyof DatabaseEvents)[] }
+  /** The page goes away: give the storage back at once. */
+  | { type: "release" };
+
+/** What the worker says. */
+export type FromWorker =
+  /** Its module runs. The lock of this name is held for as long as it lives. */
+  | { type: "ready"; alive: string }
+  /** The compiled wasm, for the next worker of this page. */
+  | { type: "module"; module: WebAssembly.Module }
+  | { type: "answers"; answers: Answer[] }
+  | { type: "event"; event: WireEvent }
+  /** The wasm trapped; nothing that was asked will be answered any more. */
+  | { type: "died"; message: string };
+
+/** Every message there is. */
+export type Message = ToWorker | FromWorker;
+
+/** One call. A call of a transaction names it; calls of others wait until it is over. */
+export interface Call {
+  id: number;
+  tx?: number;
+  durability?: Durability;
+  request: Request;
+}
+
+/** The answer to one call. */
+export type Answer = { id: number; ok: unknown } | { id: number; error: ErrorParts };
+
+/** An event, with what it says. Errors travel as their parts. */
+export type WireEvent = {
+  [Name in keyof DatabaseEvents]: { name: Name; data: Name extends "error" ? ErrorParts : DatabaseEvents[Name] };
+}[keyof DatabaseEvents];
+
+/** Options that can be posted. */
+export type WireOptions = Omit<OpenOptions, "signal" | "workerUrl" | "wasmUrl"> & { wasmUrl?: string };
+
+/** Parameters, checked on the page. */
+export type WireParams = SqlValue[] | { names: string[]; values: SqlValue[] };
+
+/** One item of a batch. `rows` is a chunk; `names` says what its columns are, unless by position. */
+export type WireItem =
+  | { sql: string; params: WireParams | undefined; rows?: undefined }
+  | { sql: string; rows: Uint8Array; names: string[] | undefined; count: number };
+
+/** Rows in chunks, with their columns' names. */
+export interface WireRows {
+  columns: string[];
+  chunks: Uint8Array[];
+}
+
+/** A statement that the worker keeps. */
+export interface WireStatement {
+  statement: number;
+  columns: string[];
+  parameters: (string | null)[];
+  readonly: boolean;
+}
+
+/** What rows of a cursor come in. */
+export interface WireFetch {
+  columns: string[];
+  chunk: Uint8Array;
+  done: boolean;
+}
+
+/** Every operation: what it takes, what it gives. */
+export interface Operations {
+  open: [{ options: WireOptions; module: WebAssembly.Module | undefined }, { backend: Backend; recovery: RecoveryReport }];
+  /** Runs every statement of `sql`; `rows`: keep what the last one that returns rows returned. */
+  run: [{ sql: string; params: WireParams | undefined; rows: boolean }, RunResult & { statements: number; rows: WireRows | undefined }];
+  prepare: [{ sql: string }, WireStatement];
+  /** Runs a prepared statement to its end, or (`first`) to its first row. */
+  statement: [{ statement: number; params: WireParams | undefined; want: "nothing" | "first" | "rows" }, RunResult & { rows: WireRows | undefined }];
+  finalize: [{ statement: number }, undefined];
+  /** Opens a cursor and returns its first chunk. */
+  cursor: [{ sql: string; params: WireParams | undefined; maxRows: number }, WireFetch & { cursor: number }];
+  fetch: [{ cursor: number; maxRows: number }, WireFetch];
+  uncursor: [{ cursor: number }, undefined];
+  /** Begins the transaction `id`; from then on only calls that name it run. */
+  begin: [{ id: number } & Omit<TransactionSettings, "signal">, undefined];
+  commit: [{ id: number }, RunResult];
+  rollback: [{ id: number }, undefined];
+  batch: [{ items: WireItem[]; mode: "deferred" | "immediate" | "exclusive" }, (RunResult & { rows: WireRows | undefined })[]];
+  sync: [object, { committed: number; durable: number }];
+  stats: [object, Stats];
+  storage: [object, Omit<StorageInfo, "persisted" | "quota" | "usage" | "isolated" | "headers">];
+  verify: [object, VerifyReport];
+  exportStart: [object, { bytes: number }];
+  exportRead: [{ offset: number; length: number }, Uint8Array];
+  exportEnd: [object, undefined];
+  /** Begins an import, which is alone like the transaction `id`. */
+  importStart: [{ id: number; bytes: number }, undefined];
+  importWrite: [{ bytes: Uint8Array }, undefined];
+  importEnd: [object, undefined];
+  importCancel: [object, undefined];
+  exportStore: [object, StoreFile[]];
+  /** Before `open`: makes a database of a store's raw files. */
+  importStore: [{ options: WireOptions; module: WebAssembly.Module | undefined; files: StoreFile[] }, { backend: Backend }];
+  close: [object, undefined];
+}
+
+export type Op = keyof Operations;
+export type Args<K extends Op> = Operations[K][0];
+export type Result<K extends Op> = Operations[K][1];
+export type Request = { [K in Op]: { op: K } & Args<K> }[Op];
+
+export type { BatchItem, Bindable };

@@ -1,0 +1,113 @@
+// What a database and a transaction have in common: SQL in, rows out.
+//
+// Must not know who holds the worker, nor transactions. The rule it keeps: no promise resolves before what it
+// reports is as durable as was asked for (the worker holds the answers back), and a cursor that is left early
+// is freed.
+
+import type { Client } from "./client.ts";
+import type { Args, Op, Result, WireFetch } from "./protocol.ts";
+import { checkSql, fromWire, toWire } from "./rows.ts";
+import { Statement } from "./statement.ts";
+import type {
+  CallOptions, Durability, ExecResult, Integers, Params, QueryOptions, Row, SqlValue,
+} from "./types.ts";
+import { decodeArrays, decodeObjects } from "./wire.ts";
+
+/** Rows that a cursor asks for at a time, unless told otherwise. */
+const CURSOR_ROWS = 1000;
+
+/** Options of `iterate`. */
+export interface IterateOptions extends QueryOptions {
+  /** Rows that come in one message. Default 1000. */
+  chunkRows?: number;
+}
+
+/** Where calls go. */
+export interface Port {
+  readonly client: Client;
+  readonly tx: number | undefined;
+  readonly integers: Integers;
+  readonly durability: Durability | undefined;
+  /** Throws when nothing may be called here any more. */
+  check(): void;
+}
+
+/** Calls `op` through `port`. Throws synchronously only what `check` throws. */
+export function callOn<K extends Op>(
+  port: Port, op: K, args: Args<K>, options: CallOptions = {}, transfer: Transferable[] = [],
+): Promise<Result<K>> {
+  port.check();
+  const durability = options.durability ?? port.durability;
+  return port.client.call(op, args, { tx: port.tx, durability, signal: options.signal, transfer });
+}
+
+/** SQL in, rows out. */
+export abstract class Queries {
+  /** Where the calls go. */
+  protected abstract readonly port: Port;
+
+  /**
+   * Runs every statement of `sql`, one after the other. An error stops it: what the statements before had
+   * committed stays. Parameters by position are used up in the order of the statements.
+   */
+  async exec(sql: string, params?: Params, options: CallOptions = {}): Promise<ExecResult> {
+    const args = { sql: checkSql(sql), params: toWire(params), rows: false };
+    const { changes, lastInsertRowid, statements } = await callOn(this.port, "run", args, options);
+    return { changes, lastInsertRowid, statements };
+  }
+
+  /** Runs every statement of `sql`; the rows of the last one that returns any, as arrays. */
+  query(sql: string, params: Params | undefined, options: QueryOptions & { rowMode: "array" }): Promise<SqlValue[][]>;
+  /** Runs every statement of `sql`; the rows of the last one that returns any, as objects. */
+  query<T = Row>(sql: string, params?: Params, options?: QueryOptions): Promise<T[]>;
+  async query(sql: string, params?: Params, options: QueryOptions = {}): Promise<Row[] | SqlValue[][]> {
+    const args = { sql: checkSql(sql), params: toWire(params), rows: true };
+    const { rows } = await callOn(this.port, "run", args, options);
+    return fromWire(rows, options, this.port.integers);
+  }
+
+  /** The first row that `query` would give, or `undefined`. The statement runs to its end all the same. */
+  async get<T = Row>(sql: string, params?: Params, options?: CallOptions & { integers?: Integers }): Promise<T | undefined> {
+    return (await this.query<T>(sql, params, options))[0];
+  }
+
+  /** The rows of one statement, in chunks as they are wanted: bounded memory however many there are. */
+  iterate(sql: string, params: Params | undefined, options: IterateOptions & { rowMode: "array" }): AsyncGenerator<SqlValue[], void, undefined>;
+  iterate<T = Row>(sql: string, params?: Params, options?: IterateOptions): AsyncGenerator<T, void, undefined>;
+  iterate(sql: string, params?: Params, options: IterateOptions = {}): AsyncGenerator<Row | SqlValue[], void, undefined> {
+    return iterateOn(this.port, checkSql(sql), params, options);
+  }
+
+  /** Compiles one statement, to be run many times. Call its `finalize` when it is no longer needed. */
+  async prepare(sql: string): Promise<Statement> {
+    return new Statement(this.port, checkSql(sql), await callOn(this.port, "prepare", { sql: checkSql(sql) }));
+  }
+}
+
+/** The rows of one statement as a generator; the next chunk is on its way while this one is used. */
+export async function* iterateOn(
+  port: Port, sql: string, params: Params | undefined, options: IterateOptions,
+): AsyncGenerator<Row | SqlValue[], void, undefined> {
+  const maxRows = Math.max(1, Math.floor(options.chunkRows ?? CURSOR_ROWS));
+  const how = options.integers ?? port.integers;
+  const first = await callOn(port, "cursor", { sql, params: toWire(params), maxRows }, options);
+  const cursor = first.cursor;
+  let chunk: WireFetch = first;
+  let next: Promise<WireFetch> | undefined;
+  try {
+    for (;;) {
+      next = chunk.done ? undefined : callOn(port, "fetch", { cursor, maxRows }, options);
+      next?.catch(() => {});
+      const rows = options.rowMode === "array"
+        ? decodeArrays(chunk.chunk, how)
+        : decodeObjects(chunk.chunk, chunk.columns, how);
+      yield* rows;
+      if (next === undefined) return;
+      chunk = await next;
+    }
+  } finally {
+    if (!chunk.done && port.client.over === undefined) {
+      await port.client.call("uncursor", { cursor }, { tx: port.tx }).catch(() => {});
+    }
+  }
+}

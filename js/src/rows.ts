@@ -1,0 +1,77 @@
+// Parameters on their way to the worker, rows on their way from it.
+//
+// Must not know the worker. The rule it keeps: parameters are checked here, where the caller's stack is.
+
+import { DataSyncError } from "./errors.ts";
+import type { WireItem, WireParams, WireRows } from "./protocol.ts";
+import type { BatchItem, Bindable, Integers, Params, QueryOptions, Row, SqlValue } from "./types.ts";
+import { decodeArrays, decodeObjects, encode, normalize } from "./wire.ts";
+
+/** `params`, checked and ready to be posted. */
+export function toWire(params: Params | undefined): WireParams | undefined {
+  if (params === undefined) return undefined;
+  if (Array.isArray(params)) {
+    return (params as readonly Bindable[]).map((value, index) => normalize(value, `Parameter ${index + 1}`));
+  }
+  if (typeof params !== "object" || params === null || ArrayBuffer.isView(params)) {
+    throw new DataSyncError("Misuse", "Parameters are an array, or an object with their names. Write [value] for one.");
+  }
+  const named = params as { readonly [name: string]: Bindable };
+  const names = Object.keys(named);
+  return { names, values: names.map((name) => normalize(named[name], `Parameter ${name}`)) };
+}
+
+/** `sql`, if it is one. */
+export function checkSql(sql: unknown): string {
+  if (typeof sql === "string") return sql;
+  throw new DataSyncError("Misuse", `SQL must be a string; this is ${sql === null ? "null" : `a ${typeof sql}`}.`);
+}
+
+/** One item of a batch, ready to be posted. */
+export function itemToWire(item: BatchItem): WireItem {
+  if (typeof item === "string") return { sql: item, params: undefined };
+  if (Array.isArray(item)) {
+    const [sql, params] = item as readonly [string, Params?];
+    return { sql: checkSql(sql), params: toWire(params) };
+  }
+  const one = item as Exclude<BatchItem, string | readonly [string, Params?]>;
+  const sql = checkSql(one.sql);
+  return one.rows === undefined ? { sql, params: toWire(one.params) } : manyRows(sql, one.rows);
+}
+
+function manyRows(sql: string, rows: readonly Params[]): WireItem {
+  const wired = rows.map((row) => toWire(row) as WireParams);
+  const first = wired[0];
+  if (first === undefined) return { sql, rows: encode([], 0), names: undefined, count: 0 };
+  if (Array.isArray(first)) {
+    if (!wired.every(Array.isArray)) throw mixed();
+    return { sql, rows: encode(wired as SqlValue[][], first.length), names: undefined, count: rows.length };
+  }
+  const names = first.names;
+  const values = wired.map((row, index) => {
+    if (Array.isArray(row)) throw mixed();
+    if (row.names.length === names.length && row.names.every((name, at) => name === names[at])) return row.values;
+    return names.map((name) => {
+      const at = row.names.indexOf(name);
+      if (at < 0 || row.names.length !== names.length) {
+        throw new DataSyncError("Misuse", `Row ${index} has other names than the first: give every row the same.`);
+      }
+      return row.values[at] as SqlValue;
+    });
+  });
+  return { sql, rows: encode(values, names.length), names, count: rows.length };
+}
+
+function mixed(): DataSyncError {
+  return new DataSyncError("Misuse", "Some rows are arrays and some are objects. Give every row the same form.");
+}
+
+/** The rows of all chunks, as the options ask. */
+export function fromWire(rows: WireRows | undefined, options: QueryOptions, integers: Integers): Row[] | SqlValue[][] {
+  if (rows === undefined) return [];
+  const { columns, chunks } = rows;
+  const how = options.integers ?? integers;
+  const arrays = options.rowMode === "array";
+  const parts = chunks.map((chunk) => (arrays ? decodeArrays(chunk, how) : decodeObjects(chunk, columns, how)));
+  return parts.length === 1 ? (parts[0] as Row[] | SqlValue[][]) : (parts.flat() as Row[] | SqlValue[][]);
+}
