@@ -7,6 +7,8 @@
 #[cfg(not(target_family = "wasm"))]
 pub mod file;
 pub mod memory;
+#[cfg(any(test, all(target_family = "wasm", feature = "web")))]
+pub mod opfs;
 mod rules;
 #[cfg(feature = "sim")]
 pub mod sim;

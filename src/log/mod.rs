@@ -4,6 +4,7 @@
 //! groups and stops at the first page that is not the next one. Whether that page is a torn tail or damage
 //! is not decided here: only `store::scan` knows what else there is.
 
+pub mod ahead;
 pub mod plan;
 pub mod reader;
 pub mod source;

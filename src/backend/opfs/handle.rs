@@ -1,0 +1,233 @@
+//! One file of a store behind its sync access handle: whole reads, whole writes, barriers that are never
+//! tried twice.
+//!
+//! Must not know: which area it is, JavaScript. The rules it keeps: every count is checked before it is
+//! believed, a short one is continued and a zero one is an error; after one failed barrier every later one
+//! fails too; bytes written ahead of need are not part of the file until the store asks for them.
+
+use super::count::{Answer, Refusal, believe};
+use super::trouble::{Doing, trouble};
+use crate::backend::rules::PAGE;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Zeros are written in pieces of at most this many bytes.
+const ZEROS: usize = 256 * 1024;
+
+/// The calls of a sync access handle, with its counts as they come.
+pub trait SyncFile: Send {
+    /// Fills `buf` from byte `at`; the count of bytes read, unchecked.
+    ///
+    /// # Errors
+    /// The browser's refusal.
+    fn read(&self, buf: &mut [u8], at: u64) -> Answer<f64>;
+
+    /// Writes `bytes` at byte `at`; the count of bytes written, unchecked.
+    ///
+    /// # Errors
+    /// The browser's refusal.
+    fn write(&self, bytes: &[u8], at: u64) -> Answer<f64>;
+
+    /// Sets the length in bytes.
+    ///
+    /// # Errors
+    /// The browser's refusal.
+    fn truncate(&self, bytes: u64) -> Answer<()>;
+
+    /// Makes what was written durable.
+    ///
+    /// # Errors
+    /// The browser's refusal.
+    fn flush(&self) -> Answer<()>;
+
+    /// Length in bytes, unchecked.
+    ///
+    /// # Errors
+    /// The browser's refusal.
+    fn size(&self) -> Answer<f64>;
+
+    /// Gives the handle back. Nothing is called after it.
+    fn close(&self);
+}
+
+/// A file with its handle. Closed when dropped, with everything written to it flushed first.
+#[derive(Debug)]
+pub(super) struct Handle<F: SyncFile> {
+    file: F,
+    /// Where it is, for messages.
+    path: String,
+    /// Length as the store knows it, in bytes.
+    len: u64,
+    /// Length in the browser, in bytes: behind `len` there are zeros, written ahead.
+    size: u64,
+    /// Changed since the last barrier.
+    dirty: bool,
+    /// A barrier has failed.
+    broken: bool,
+}
+
+impl<F: SyncFile> Handle<F> {
+    /// Wraps a handle that was just taken; the whole file counts.
+    pub(super) fn new(file: F, path: String) -> Result<Self> {
+        match file.size().and_then(|size| believe(size, usize::MAX)) {
+            Ok(size) => {
+                let size = size as u64;
+                Ok(Self { file, path, len: size, size, dirty: false, broken: false })
+            }
+            Err(refusal) => {
+                file.close();
+                Err(trouble(Doing::Open, &path, refusal))
+            }
+        }
+    }
+
+    /// Length as the store knows it, in bytes.
+    pub(super) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Length in the browser, in bytes.
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Fills `buf` from `offset`; fewer bytes only at the end of the file.
+    pub(super) fn read(&self, offset: u64, buf: &mut [u8]) -> Result<usize> {
+        let there = usize::try_from(self.len.saturating_sub(offset)).unwrap_or(usize::MAX).min(buf.len());
+        let mut done = 0;
+        while done < there {
+            let at = offset + done as u64;
+            let rest = &mut buf[done..there];
+            let asked = rest.len();
+            match self.file.read(rest, at).and_then(|count| believe(count, asked)) {
+                Ok(0) => {
+                    let message = format!("it ends at byte {at}, and had {} bytes before", self.len);
+                    return Err(trouble(Doing::Read, &self.path, Refusal::new("NotReadableError", message)));
+                }
+                Ok(n) => done += n,
+                Err(refusal) => return Err(self.at_byte(Doing::Read, at, refusal)),
+            }
+        }
+        Ok(there)
+    }
+
+    /// Writes all of `bytes` at `offset`.
+    pub(super) fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.write_as(Doing::Write, offset, bytes)?;
+        self.len = self.len.max(offset + bytes.len() as u64);
+        Ok(())
+    }
+
+    fn write_as(&mut self, doing: Doing, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.dirty = true;
+        let mut done = 0;
+        while done < bytes.len() {
+            let at = offset + done as u64;
+            let rest = &bytes[done..];
+            match self.file.write(rest, at).and_then(|count| believe(count, rest.len())) {
+                Ok(0) => {
+                    let refusal =
+                        Refusal::new("UnknownError", "the browser wrote nothing and gave no reason");
+                    return Err(self.at_byte(doing, at, refusal));
+                }
+                Ok(n) => done += n,
+                Err(refusal) => return Err(self.at_byte(doing, at, refusal)),
+            }
+            self.size = self.size.max(offset + done as u64);
+        }
+        Ok(())
+    }
+
+    /// Sets the length.
+    pub(super) fn resize(&mut self, bytes: u64) -> Result<()> {
+        self.resize_as(Doing::Write, bytes)?;
+        self.len = bytes;
+        Ok(())
+    }
+
+    fn resize_as(&mut self, doing: Doing, bytes: u64) -> Result<()> {
+        self.dirty = true;
+        self.file.truncate(bytes).map_err(|refusal| trouble(doing, &self.path, refusal))?;
+        self.size = bytes;
+        Ok(())
+    }
+
+    /// Makes sure of written, zero-filled space up to `bytes`; on any failure goes back to the old length.
+    ///
+    /// Zeros and not `truncate`: a write into a hole allocates, and may then find no space.
+    pub(super) fn reserve(&mut self, bytes: u64) -> Result<()> {
+        self.write_ahead(bytes)?;
+        self.len = self.len.max(bytes);
+        Ok(())
+    }
+
+    /// The same without making the space part of the file yet.
+    pub(super) fn write_ahead(&mut self, bytes: u64) -> Result<()> {
+        let old = self.size;
+        let grown = self.write_zeros(old, bytes);
+        if grown.is_err() && self.resize_as(Doing::Reserve, old).is_err() {
+            // The space stays taken, and the caller's `Full` is still the truth.
+            self.size = old;
+        }
+        grown
+    }
+
+    fn write_zeros(&mut self, old: u64, bytes: u64) -> Result<()> {
+        let mut at = old.next_multiple_of(PAGE);
+        if at >= bytes {
+            return if old < bytes { self.resize_as(Doing::Reserve, bytes) } else { Ok(()) };
+        }
+        let zeros = vec![0; ZEROS];
+        while at < bytes {
+            let n = usize::try_from((bytes - at).min(ZEROS as u64)).expect("at most ZEROS");
+            self.write_as(Doing::Reserve, at, &zeros[..n])?;
+            at += n as u64;
+        }
+        Ok(())
+    }
+
+    /// Forgets the content: the file is empty, to be used again.
+    pub(super) fn clear(&mut self) -> Result<()> {
+        self.resize_as(Doing::Remove, 0)?;
+        self.len = 0;
+        Ok(())
+    }
+
+    /// Makes everything written before durable, the length included.
+    pub(super) fn barrier(&mut self) -> Result<()> {
+        if self.broken {
+            return Err(Error::new(
+                ErrorKind::Io,
+                format!(
+                    "an earlier barrier of {} failed, so nothing written since is sure to last; open the \
+                     database again",
+                    self.path
+                ),
+            ));
+        }
+        match self.file.flush() {
+            Ok(()) => {
+                self.dirty = false;
+                Ok(())
+            }
+            Err(refusal) => {
+                self.broken = true;
+                Err(trouble(Doing::Barrier, &self.path, refusal))
+            }
+        }
+    }
+
+    fn at_byte(&self, doing: Doing, at: u64, refusal: Refusal) -> Error {
+        let message = format!("at byte {at}: {}", refusal.message);
+        trouble(doing, &self.path, Refusal { message, ..refusal })
+    }
+}
+
+impl<F: SyncFile> Drop for Handle<F> {
+    fn drop(&mut self) {
+        if self.dirty && !self.broken {
+            // Nobody waits for it: what was acknowledged had its barrier.
+            let _ = self.file.flush();
+        }
+        self.file.close();
+    }
+}

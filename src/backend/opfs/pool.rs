@@ -1,0 +1,172 @@
+//! Which files there are, which are opened ahead, which are to be deleted: the bookkeeping.
+//!
+//! Opening a file is asynchronous in a browser and the store is not, so handles are taken before they are
+//! needed. A file that the store has not created yet, or has removed, is *not there* for it, whatever the
+//! directory lists: it has no bytes. Must not know: JavaScript, promises. The rule it keeps: a file is in
+//! exactly one of the three places, and a segment's number is never given out again once it was used.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::handle::{Handle, SyncFile};
+use crate::block::SegmentId;
+use crate::error::Result;
+use crate::log::plan::Area;
+
+/// Segments that are opened ahead.
+const AHEAD: u64 = 4;
+
+/// Bytes of zeros that are written ahead in one step.
+const STEP_BYTES: u64 = 1 << 20;
+
+/// The files of a store.
+#[derive(Debug)]
+pub(super) struct Pool<F: SyncFile> {
+    /// What exists for the store.
+    live: BTreeMap<Area, Handle<F>>,
+    /// Open, without bytes, not yet created.
+    ready: BTreeMap<Area, Handle<F>>,
+    /// Segments whose entries in the directory are to be deleted.
+    leftover: BTreeSet<SegmentId>,
+    /// No segment was ever made with this number or a higher one.
+    next: SegmentId,
+    /// Largest segment seen, in bytes: what a segment opened ahead is filled up to with zeros.
+    largest: u64,
+}
+
+impl<F: SyncFile> Pool<F> {
+    /// Takes over the files that were found. Those without bytes are ready, the others are there.
+    pub(super) fn new(found: BTreeMap<Area, Handle<F>>) -> Self {
+        let (live, ready): (BTreeMap<_, _>, _) = found.into_iter().partition(|(_, handle)| handle.len() > 0);
+        Self { live, ready, leftover: BTreeSet::new(), next: SegmentId(1), largest: 0 }
+    }
+
+    /// Says which number the store will give its next segment.
+    pub(super) fn expect(&mut self, next: SegmentId) {
+        self.next = next;
+        let old: Vec<Area> = self.ready.keys().copied().filter(|area| is_before(*area, next)).collect();
+        for area in old {
+            self.ready.remove(&area);
+            self.leftover.extend(segment_of(area));
+        }
+    }
+
+    pub(super) fn live(&self, area: Area) -> Option<&Handle<F>> {
+        self.live.get(&area)
+    }
+
+    pub(super) fn live_mut(&mut self, area: Area) -> Option<&mut Handle<F>> {
+        self.live.get_mut(&area)
+    }
+
+    /// Every area that is there, with its length in bytes, in order.
+    pub(super) fn areas(&self) -> impl Iterator<Item = (Area, u64)> {
+        self.live.iter().map(|(area, handle)| (*area, handle.len()))
+    }
+
+    /// Whether the next segment can be made now.
+    pub(super) fn can_create(&self) -> bool {
+        self.ready.contains_key(&Area::Segment(self.next))
+    }
+
+    /// Makes `area` exist; `false` if no handle of it was opened ahead.
+    pub(super) fn create(&mut self, area: Area) -> bool {
+        if self.live.contains_key(&area) {
+            return true;
+        }
+        let taken = self.ready.remove(&area);
+        if let Area::Segment(id) = area {
+            // Even if there is none: now it is known which number is wanted.
+            let next = if taken.is_some() { id.0.saturating_add(1) } else { id.0 };
+            self.expect(SegmentId(self.next.0.max(next)));
+        }
+        let there = taken.is_some();
+        self.live.extend(taken.map(|handle| (area, handle)));
+        there
+    }
+
+    /// Takes a segment out of what is there. Its entry is deleted later.
+    pub(super) fn remove(&mut self, id: SegmentId) -> Result<()> {
+        let area = Area::Segment(id);
+        let Some(mut handle) = self.live.remove(&area) else { return Ok(()) };
+        handle.clear()?;
+        if id >= self.next {
+            // Opened ahead by an earlier life, and never a segment of the store's.
+            self.ready.insert(area, handle);
+        } else {
+            self.leftover.insert(id);
+        }
+        Ok(())
+    }
+
+    /// Notes how large segments get.
+    pub(super) fn note_size(&mut self, bytes: u64) {
+        self.largest = self.largest.max(bytes);
+    }
+
+    /// Segments that should be opened ahead and are not.
+    pub(super) fn wanted(&self) -> Vec<SegmentId> {
+        let ahead = (0..AHEAD).filter_map(|n| self.next.0.checked_add(n)).map(SegmentId);
+        ahead.filter(|id| !self.has(Area::Segment(*id))).collect()
+    }
+
+    /// Whether this store is one to write to: with META, or a place for it.
+    pub(super) fn creates(&self) -> bool {
+        self.has(Area::Meta)
+    }
+
+    /// Whether a file of this area is open.
+    pub(super) fn has(&self, area: Area) -> bool {
+        self.live.contains_key(&area) || self.ready.contains_key(&area)
+    }
+
+    /// Takes a handle that was opened ahead. The file must have no bytes that count.
+    pub(super) fn put(&mut self, area: Area, handle: Handle<F>) {
+        if let Some(id) = segment_of(area) {
+            self.leftover.remove(&id);
+        }
+        if !self.live.contains_key(&area) {
+            self.ready.insert(area, handle);
+        }
+    }
+
+    /// Segments whose entries are to be deleted; the caller gives back with [`Pool::spare`] what it could not.
+    pub(super) fn take_leftover(&mut self) -> BTreeSet<SegmentId> {
+        std::mem::take(&mut self.leftover)
+    }
+
+    /// Gives back an entry that could not be deleted.
+    pub(super) fn spare(&mut self, id: SegmentId) {
+        self.leftover.insert(id);
+    }
+
+    /// Writes zeros ahead into one file that is ready, a bounded step; `false` when there is nothing to do.
+    pub(super) fn fill_step(&mut self) -> Result<bool> {
+        let largest = self.largest;
+        let segments = self.ready.iter_mut().filter(|(area, _)| segment_of(**area).is_some());
+        let Some((_, handle)) = segments.into_iter().find(|(_, handle)| handle.size() < largest) else {
+            return Ok(false);
+        };
+        let end = (handle.size() + STEP_BYTES).min(largest);
+        handle.write_ahead(end)?;
+        if end == largest {
+            handle.barrier()?;
+        }
+        Ok(true)
+    }
+
+    /// Stops writing zeros ahead: there is no room for them.
+    pub(super) fn stop_filling(&mut self) {
+        self.largest = 0;
+    }
+}
+
+fn segment_of(area: Area) -> Option<SegmentId> {
+    match area {
+        Area::Segment(id) => Some(id),
+        Area::Meta | Area::Base | Area::Sums => None,
+    }
+}
+
+fn is_before(area: Area, next: SegmentId) -> bool {
+    segment_of(area).is_some_and(|id| id < next)
+}
