@@ -15,6 +15,8 @@ const SETTLED_MS = 1700;
 const LABEL = 16;
 const STRIP = 30;
 const GAP = 8;
+/** Places for segments that are always shown. */
+const PLACES = 4;
 
 /** Draws `model()` on `canvas` whenever `drawing.wake()` was called, until it has settled. */
 export function createDrawing(canvas, model) {
@@ -77,12 +79,14 @@ function paint(pen, model, view) {
   pen.textBaseline = "alphabetic";
   const alive = live(model);
   const rows = rowsFor(model, width);
-  const slots = slotsOf(model, alive, rows, width);
+  const slots = slotsOf(alive.length, rows, width);
   const logHeight = LABEL + rows.rows * (STRIP + GAP);
   const base = { top: logHeight + 4, height: height - logHeight - 4 };
 
-  label(pen, colours, "log", `${alive.length} ${alive.length === 1 ? "segment" : "segments"}`, 11, width);
+  const count = `${alive.length} ${alive.length === 1 ? "segment" : "segments"}`;
+  label(pen, colours, "log", model.stats === undefined ? "" : count, 11, width);
   if (model.stats !== undefined) paintBase(pen, model, base, view);
+  slots.slice(alive.length).forEach((slot) => paintPlace(pen, slot, colours));
   alive.forEach((segment, index) => paintSegment(pen, model, segment, slots[index], view));
   for (const segment of model.segments) {
     if (segment.goneAt !== undefined) paintFalling(pen, model, segment, base, slots[0], view);
@@ -103,17 +107,16 @@ function label(pen, colours, name, text, y, width) {
 
 /** How many rows of how many segments: a strip narrower than 150 px says nothing. */
 function rowsFor(model, width) {
-  const perRow = Math.max(2, Math.min(6, Math.floor(width / 150)));
-  const wanted = Math.max(4, live(model).length);
+  const perRow = Math.max(2, Math.min(5, Math.floor(width / 150)));
+  const wanted = Math.max(PLACES, live(model).length);
   return { perRow, rows: Math.min(3, Math.ceil(wanted / perRow)) };
 }
 
 /** Where each living segment is drawn. Where there are too many, the oldest share the first place. */
-function slotsOf(model, alive, { perRow, rows }, width) {
+function slotsOf(count, { perRow, rows }, width) {
   const wide = (width - GAP * (perRow - 1)) / perRow;
-  const places = perRow * rows;
-  const hidden = Math.max(0, alive.length - places);
-  return alive.map((_, index) => {
+  const hidden = Math.max(0, count - perRow * rows);
+  return Array.from({ length: Math.max(count, perRow * rows) }, (_, index) => {
     const place = Math.max(0, index - hidden);
     return {
       x: (place % perRow) * (wide + GAP),
@@ -122,6 +125,16 @@ function slotsOf(model, alive, { perRow, rows }, width) {
       hidden: index < hidden,
     };
   });
+}
+
+/** Where a segment would be. */
+function paintPlace(pen, slot, colours) {
+  pen.strokeStyle = colours.line;
+  pen.lineWidth = 1;
+  pen.setLineDash([3, 4]);
+  rounded(pen, slot.x + 0.5, slot.y + 0.5, slot.width - 1, STRIP - 1, 5);
+  pen.stroke();
+  pen.setLineDash([]);
 }
 
 function paintSegment(pen, model, segment, slot, { colours, now }) {
@@ -167,7 +180,7 @@ function paintCell(pen, model, cell, x, y, wide, { colours, now }) {
 function gridOf(blocks, width, height) {
   for (let each = 1; ; each *= 2) {
     const squares = Math.ceil(blocks / each);
-    for (let side = 14; side >= 4; side--) {
+    for (let side = 20; side >= 4; side--) {
       const perRow = Math.floor(width / side);
       if (Math.ceil(squares / perRow) * side <= height) return { each, side, perRow, squares };
     }
@@ -181,12 +194,13 @@ function paintBase(pen, model, base, { width, colours, now }) {
   const each = grid.each === 1 ? "" : `, ${grid.each} to a square`;
   label(pen, colours, "base.db", `${blocks.toLocaleString("en")} blocks${each}`, base.top + 11, width);
   const sweep = sweepOf(model, now);
+  const gap = grid.side > 9 ? 2 : 1;
   for (let index = 0; index < grid.squares; index++) {
     const x = (index % grid.perRow) * grid.side;
     const y = top + Math.floor(index / grid.perRow) * grid.side;
     pen.globalAlpha = 0.42 + 0.58 * Math.max(0, 1 - Math.abs(x / width - sweep) * 5);
     pen.fillStyle = colours.base;
-    pen.fillRect(x, y, grid.side - 1, grid.side - 1);
+    pen.fillRect(x, y, grid.side - gap, grid.side - gap);
   }
   pen.globalAlpha = 1;
   if (blocks === 0) {

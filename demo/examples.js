@@ -5,7 +5,7 @@ export const EXAMPLES = [
   {
     name: "Best sellers",
     sql: `SELECT album.title, artist.name AS artist, sum(pieces) AS sold,
-       printf('%.2f', sum(sale.cents) / 100.0) AS earned
+       round(sum(sale.cents) / 100.0, 2) AS earned
 FROM sale
 JOIN album ON album.id = sale.album
 JOIN artist ON artist.id = album.artist

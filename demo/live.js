@@ -87,8 +87,8 @@ export function createLive() {
 function createNumbers(list) {
   const rows = [
     ["commits", (stats) => stats.committed],
-    ["durable up to", (stats) => stats.durable],
-    ["barriers in this life", (stats) => stats.barriers],
+    ["durable", (stats) => stats.durable],
+    ["barriers", (stats) => stats.barriers],
     ["log", (stats) => size(stats.logBytes)],
     ["base", (stats) => size(stats.baseBlocks * 4096)],
     ["folds", (stats) => stats.folds],

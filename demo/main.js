@@ -13,6 +13,8 @@ import { createSelling, foldNow, sellMany } from "./selling.js";
 import { openShop } from "./store.js";
 
 const SETTINGS = "datasync-demo-settings";
+/** How often an opening is tried again that finds the storage taken. */
+const PATIENCE = 6;
 const NAMES = { opfs: "OPFS", indexeddb: "IndexedDB", memory: "memory" };
 
 /** The open database; none while another is being opened, or another tab has it. */
@@ -59,7 +61,7 @@ function setState(state, text) {
 }
 
 /** Opens what the settings say, after closing what is open. Returns the database, if it could be had. */
-function reopen({ wait = 5000, closing = true } = {}) {
+function reopen({ wait = false } = {}) {
   opening?.abort();
   const stop = new AbortController();
   opening = stop;
@@ -67,11 +69,11 @@ function reopen({ wait = 5000, closing = true } = {}) {
     const before = db;
     db = undefined;
     live.watch(undefined);
-    if (closing && before !== undefined && !before.closed) await before.close();
+    if (before !== undefined && !before.closed) await before.close();
     if (stop.signal.aborted) return undefined;
     setState("opening", "opening");
     try {
-      const opened = await openShop({ ...settings, wait, signal: stop.signal });
+      const opened = await openPatiently(wait, stop.signal);
       adopt(opened);
       return opened;
     } catch (error) {
@@ -81,6 +83,21 @@ function reopen({ wait = 5000, closing = true } = {}) {
     }
   });
   return turn;
+}
+
+/**
+ * Opens; what ended a moment ago (a page that was reloaded, a worker that was killed) may still hold the
+ * storage for that moment. Waiting in earnest would ask another tab to give the database away.
+ */
+async function openPatiently(wait, signal) {
+  for (let left = PATIENCE; ; left--) {
+    try {
+      return await openShop({ ...settings, wait, signal });
+    } catch (error) {
+      if (error.kind !== "Busy" || left === 0 || signal.aborted) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 150));
+    }
+  }
 }
 
 function adopt(opened) {
@@ -229,4 +246,4 @@ async function work(action) {
 }
 
 showSettings();
-void reopen({ wait: 500 });
+void reopen();

@@ -11,10 +11,11 @@ export function createNotice() {
       document.querySelector("#notice-title").textContent = title;
       document.querySelector("#notice-text").textContent = text;
       box.classList.toggle("bad", bad);
-      const buttons = actions.map(([name, act]) => {
+      const buttons = actions.map(([name, act], index) => {
         const button = document.createElement("button");
         button.type = "button";
         button.textContent = name;
+        button.className = index === 0 ? "primary" : "";
         button.addEventListener("click", act);
         return button;
       });

@@ -45,7 +45,7 @@ SELECT list.column1, item.key, item.value
 FROM (VALUES
   ('colour', '["Paper","Velvet","Copper","Hollow","Quiet","Amber","Northern","Electric","Silver","Distant",
     "Salt","Crooked","Midnight","Tin","Wild","Marble","Second"]'),
-  ('thing', '["Lantern","Harbour","Sparrow","Engine","Orchard","River","Telegram","Compass","Meadow",
+  ('thing', '["Lantern","Harbour","Sparrow","Engine","Orchard","River","Telegram","Beacon","Meadow",
     "Station","Tide","Mirror","Winter"]'),
   ('end', '["s","s","s"," Club"," Quartet","s"," and Sons","s"," Orchestra","s","s"]'),
   ('town', '["Bremen","Porto","Aarhus","Leith","Ghent","Trieste","Gdansk","Cork","Bergen","Lyon","Turku"]'),

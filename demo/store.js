@@ -80,13 +80,20 @@ export function quoted(name) {
 export async function* runScript(db, text, signal) {
   const statements = split(text);
   if (controlsTransactions(statements)) {
-    const rows = await db.query(text, undefined, { signal });
-    const columns = rows.length === 0 ? [] : Object.keys(rows[0]);
-    const shown = rows.slice(0, ROWS_MAX).map((row) => columns.map((column) => row[column]));
-    yield { sql: text, columns, rows: shown, more: rows.length > ROWS_MAX, changes: undefined };
+    for (const step of await db.script(text, undefined, { signal })) yield described(step);
     return;
   }
   for (const sql of statements) yield await runStatement(db, sql, signal);
+}
+
+/** One step of a script as the console shows it. */
+function described({ sql, columns, rows, changes }) {
+  return { sql, columns, rows: rows.slice(0, ROWS_MAX), more: rows.length > ROWS_MAX, changes: counted(sql, changes) };
+}
+
+/** The number of changes, if the statement is one that changes rows. */
+function counted(sql, changes) {
+  return /^(INSERT|UPDATE|DELETE|REPLACE|WITH)\b/i.test(sql) ? changes : undefined;
 }
 
 async function runStatement(db, sql, signal) {
@@ -95,7 +102,7 @@ async function runStatement(db, sql, signal) {
     const { columns } = statement;
     if (columns.length === 0) {
       const { changes } = await statement.run(undefined, { signal });
-      return { sql, columns, rows: [], more: false, changes: /^(INSERT|UPDATE|DELETE|REPLACE|WITH)\b/i.test(sql) ? changes : undefined };
+      return { sql, columns, rows: [], more: false, changes: counted(sql, changes) };
     }
     const rows = [];
     for await (const row of statement.iterate(undefined, { rowMode: "array", chunkRows: ROWS_MAX + 1, signal })) {

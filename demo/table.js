@@ -25,9 +25,10 @@ export function createTable(columns, rows, name) {
   table.setAttribute("aria-rowcount", String(rows.length + 1));
   table.setAttribute("aria-colcount", String(columns.length));
   const head = table.createTHead().insertRow();
-  for (const column of columns) {
+  for (const [index, column] of columns.entries()) {
     const cell = document.createElement("th");
     cell.scope = "col";
+    cell.className = rows.length === 0 ? "" : shown(rows[0][index]).kind;
     cell.textContent = column;
     head.append(cell);
   }
