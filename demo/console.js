@@ -3,6 +3,7 @@
 // Knows how to run a script on an open database (`store.js`) and to show results (`table.js`). The rule it
 // keeps: an error is shown as it is, with what succeeded before it.
 
+import { the } from "./element.js";
 import { EXAMPLES } from "./examples.js";
 import { createTable } from "./table.js";
 import { quoted, ROWS_MAX, runScript } from "./store.js";
@@ -11,9 +12,9 @@ const HISTORY = "datasync-demo-sql";
 
 /** `database()` is the open one; `ran()` is told when something may have changed. */
 export function createConsole({ database, ran }) {
-  const form = document.querySelector("#console");
-  const text = document.querySelector("#sql");
-  const cancel = document.querySelector("#cancel");
+  const form = the("console");
+  const text = the("sql");
+  const cancel = the("cancel");
   let running;
 
   text.value = sessionStorage.getItem(HISTORY) ?? EXAMPLES[0].sql;
@@ -54,7 +55,7 @@ function selected(text) {
 }
 
 function addExamples(text) {
-  const place = document.querySelector("#examples");
+  const place = the("examples");
   for (const { name, sql } of EXAMPLES) {
     const button = document.createElement("button");
     button.type = "button";
@@ -62,7 +63,7 @@ function addExamples(text) {
     button.addEventListener("click", () => {
       text.value = sql;
       text.setSelectionRange(0, 0);
-      document.querySelector("#console").requestSubmit();
+      the("console").requestSubmit();
     });
     place.append(button);
   }
@@ -70,8 +71,8 @@ function addExamples(text) {
 
 /** Runs `sql` and shows each statement's answer as it comes. */
 async function show(db, sql, signal) {
-  const answer = document.querySelector("#answer");
-  const results = document.querySelector("#results");
+  const answer = the("answer");
+  const results = the("results");
   answer.className = "answer";
   answer.textContent = "running";
   results.replaceChildren();
@@ -134,12 +135,12 @@ async function listTables(db, text, run) {
     button.addEventListener("click", () => {
       text.value = `SELECT * FROM ${/^[a-z_]\w*$/i.test(name) ? name : quoted(name)} LIMIT 100;`;
       text.setSelectionRange(0, 0);
-      document.querySelector(".tables").open = false;
+      the("table-list").open = false;
       void run();
     });
     const item = document.createElement("li");
     item.append(button);
     return item;
   });
-  document.querySelector("#tables").replaceChildren(...items);
+  the("tables").replaceChildren(...items);
 }

@@ -4,6 +4,7 @@
 
 import { crashInMidCommit, tally, verdict } from "./crash.js";
 import { problem } from "./console.js";
+import { the } from "./element.js";
 
 /** What each number of a recovery report is called here; the others are shown by their own names. */
 const NAMES = {
@@ -24,16 +25,16 @@ const NAMES = {
  * opens it again after the kill; `page.killed()` is told of it; `page.settings()` are the present ones.
  */
 export function createCrashing(page) {
-  const button = document.querySelector("#crash");
-  const again = document.querySelector("#crash-again");
-  const say = document.querySelector("#crash-state");
+  const button = the("crash");
+  const again = the("crash-again");
+  const say = the("crash-state");
   const total = { crashes: 0, acknowledged: 0, lost: 0 };
 
   const once = async () => {
     const db = page.lend();
     if (db === undefined) return false;
     const dots = createDots();
-    document.querySelector("#report").replaceChildren();
+    the("report").replaceChildren();
     say.className = "answer";
     say.textContent = "committing";
     const run = Date.now();
@@ -64,7 +65,7 @@ export function createCrashing(page) {
       while ((await once()) && again.checked);
     } catch (error) {
       say.textContent = "";
-      document.querySelector("#report").replaceChildren(problem(error));
+      the("report").replaceChildren(problem(error));
       await page.reopen();
     }
   });
@@ -72,12 +73,12 @@ export function createCrashing(page) {
 
 /** The dots of one crash. */
 function createDots() {
-  const place = document.querySelector("#tally");
+  const place = the("tally");
   const dots = [];
   place.replaceChildren();
   place.hidden = false;
   place.setAttribute("aria-label", "commits under way");
-  document.querySelector("#tally-legend").hidden = false;
+  the("tally-legend").hidden = false;
   return {
     add() {
       const dot = document.createElement("i");
@@ -117,5 +118,5 @@ function showVerdict({ looks, heading, text }, recovery) {
     list.append(term, detail);
   }
   report.append(summary, list);
-  document.querySelector("#report").replaceChildren(box, report);
+  the("report").replaceChildren(box, report);
 }

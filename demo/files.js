@@ -4,13 +4,13 @@
 // did, and a file that is refused leaves the database as it was, which the error says.
 
 import { problem } from "./console.js";
-import { startOver } from "./store.js";
+import { the } from "./element.js";
 import { tar } from "./tar.js";
 
-/** `database()` is the open one; `changed()` is told when its content is another. */
-export function createFiles({ database, changed }) {
-  const say = document.querySelector("#files-state");
-  const bar = document.querySelector("#files-progress");
+/** `database()` is the open one; `changed()` is told when its content is another; `startOver()` makes it anew. */
+export function createFiles({ database, changed, startOver }) {
+  const say = the("files-state");
+  const bar = the("files-progress");
   let busy = false;
 
   /** Runs one action at a time and shows how it went. */
@@ -39,14 +39,13 @@ export function createFiles({ database, changed }) {
     return `${file.name} is in: ${size(file.size)}, in one commit.`;
   });
 
-  document.querySelector("#export").addEventListener("click", () => act("exporting", exportFile));
-  document.querySelector("#bytes").addEventListener("click", () => act("reading the store", exportStore));
-  document.querySelector("#sample").addEventListener("click", () => act("making the shop anew", async (db) => {
-    await startOver(db);
-    changed();
+  the("export").addEventListener("click", () => act("exporting", exportFile));
+  the("bytes").addEventListener("click", () => act("reading the store", exportStore));
+  the("sample").addEventListener("click", () => act("making the shop anew", async () => {
+    await startOver();
     return "The shop is as it was on the first day.";
   }));
-  const chooser = document.querySelector("#import");
+  const chooser = the("import");
   chooser.addEventListener("change", () => {
     const [file] = chooser.files;
     chooser.value = "";
@@ -85,7 +84,7 @@ export function size(bytes) {
 }
 
 function acceptDrops(take) {
-  const veil = document.querySelector("#drop");
+  const veil = the("drop");
   const carriesFile = (event) => event.dataTransfer?.types.includes("Files") ?? false;
   addEventListener("dragover", (event) => {
     if (!carriesFile(event)) return;

@@ -4,6 +4,7 @@
 // least every second, never more than one at a time, so that watching costs the worker next to nothing.
 
 import { createDrawing } from "./drawing.js";
+import { the } from "./element.js";
 import { size } from "./files.js";
 import { createModel, kill, look } from "./model.js";
 import { SEGMENT_BYTES } from "./store.js";
@@ -18,9 +19,9 @@ export function createLive() {
   let watched;
   let asked;
   let due;
-  const drawing = createDrawing(document.querySelector("#drawing"), () => model);
-  const numbers = createNumbers(document.querySelector("#numbers"));
-  const events = document.querySelector("#events");
+  const drawing = createDrawing(the("drawing"), () => model);
+  const numbers = createNumbers(the("numbers"));
+  const events = the("events");
 
   const glance = async () => {
     due = undefined;
@@ -85,6 +86,7 @@ export function createLive() {
 
 /** The numbers under the drawing: made once, then only their values change. */
 function createNumbers(list) {
+  /** @type {[string, (stats: any) => number | string][]} */
   const rows = [
     ["commits", (stats) => stats.committed],
     ["durable", (stats) => stats.durable],

@@ -6,11 +6,12 @@
 
 import { createConsole } from "./console.js";
 import { createCrashing } from "./crashing.js";
+import { the } from "./element.js";
 import { createFiles, size } from "./files.js";
 import { createLive } from "./live.js";
 import { createNotice } from "./notice.js";
 import { createSelling, foldNow, sellMany } from "./selling.js";
-import { openShop } from "./store.js";
+import { openShop, removeShop } from "./store.js";
 
 const SETTINGS = "datasync-demo-settings";
 /** How often an opening is tried again that finds the storage taken. */
@@ -21,7 +22,10 @@ const NAMES = { opfs: "OPFS", indexeddb: "IndexedDB", memory: "memory" };
 let db;
 /** Stops an opening that is still waiting. */
 let opening;
+/** What had the focus when the database went away. */
+let focused;
 /** The last opening or closing: the next begins when it is over. */
+/** @type {Promise<any>} */
 let turn = Promise.resolve();
 let settings = readSettings();
 
@@ -30,7 +34,7 @@ const notice = createNotice();
 const database = () => (document.body.dataset.state === "open" ? db : undefined);
 const sqlConsole = createConsole({ database, ran: refresh });
 const selling = createSelling(database);
-createFiles({ database, changed: refresh });
+createFiles({ database, changed: refresh, startOver });
 createCrashing({ lend, reopen, killed: live.killed, settings: () => settings });
 
 function readSettings() {
@@ -48,31 +52,35 @@ function readSettings() {
 function setState(state, text) {
   const had = document.activeElement;
   document.body.dataset.state = state;
-  document.querySelector("#state").textContent = text;
+  the("state").textContent = text;
   for (const element of document.querySelectorAll(".needs-open")) {
     const off = state !== "open";
     if ("disabled" in element) element.disabled = off;
     else element.setAttribute("aria-disabled", String(off));
   }
-  document.querySelector("#import").disabled = state !== "open";
-  if (state !== "open" && had instanceof HTMLElement) setState.focus = had;
+  the("import").disabled = state !== "open";
+  if (state !== "open" && had instanceof HTMLElement) focused = had;
   // A button that was disabled while it was at work gets the focus back.
-  if (state === "open" && (had === null || had === document.body)) setState.focus?.focus({ preventScroll: true });
+  if (state === "open" && (had === null || had === document.body)) focused?.focus({ preventScroll: true });
 }
 
-/** Opens what the settings say, after closing what is open. Returns the database, if it could be had. */
-function reopen({ wait = false } = {}) {
+/**
+ * Opens what the settings say, after closing what is open and then doing `before`. Returns the database, if it
+ * could be had.
+ */
+function reopen({ wait = false, before = async () => {} } = {}) {
   opening?.abort();
   const stop = new AbortController();
   opening = stop;
   turn = turn.then(async () => {
-    const before = db;
+    const last = db;
     db = undefined;
     live.watch(undefined);
-    if (before !== undefined && !before.closed) await before.close();
-    if (stop.signal.aborted) return undefined;
     setState("opening", "opening");
     try {
+      if (last !== undefined && !last.closed) await last.close();
+      if (stop.signal.aborted) return undefined;
+      await before();
       const opened = await openPatiently(wait, stop.signal);
       adopt(opened);
       return opened;
@@ -129,7 +137,11 @@ function refused(error) {
     bad: true,
     title: `Not opened: ${error.kind ?? error.name}`,
     text: error.message,
-    actions: [["Try again", () => void reopen()], ...others],
+    actions: [
+      ["Try again", () => void reopen()],
+      ...others,
+      ["Remove it and start over", () => void reopen({ before: () => removeShop(settings.backend) })],
+    ],
   });
 }
 
@@ -153,7 +165,7 @@ async function giveAway(opened) {
   db = undefined;
   live.watch(undefined);
   setState("moved", "moved to another tab");
-  turn = turn.then(() => opened.close());
+  turn = turn.then(() => opened.close()).catch((error) => live.note(error.kind ?? error.name, error.message));
   await turn;
   notice.show({
     title: "Moved to another tab",
@@ -185,6 +197,13 @@ function lend() {
   return lent;
 }
 
+/** Removes the database and makes the sample anew. */
+async function startOver() {
+  selling.stop();
+  const opened = await reopen({ before: () => removeShop(settings.backend) });
+  if (opened === undefined) throw new Error("It could not be opened again; above is why.");
+}
+
 /** What depends on the content: the list of tables, and where everything lies. */
 function refresh() {
   const looked = database();
@@ -212,7 +231,7 @@ async function showPlace(looked) {
     pair.append(term, detail);
     return pair;
   });
-  document.querySelector("#place").replaceChildren(...pairs);
+  the("place").replaceChildren(...pairs);
 }
 
 function choose(change) {
@@ -225,14 +244,14 @@ function choose(change) {
 }
 
 function showSettings() {
-  document.querySelector("#backend").value = settings.backend;
-  document.querySelector(`#durability [value="${settings.durability}"]`).checked = true;
+  the("backend").value = settings.backend;
+  the(settings.durability).checked = true;
 }
 
-document.querySelector("#backend").addEventListener("change", (event) => choose({ backend: event.target.value }));
-document.querySelector("#durability").addEventListener("change", (event) => choose({ durability: event.target.value }));
-document.querySelector("#large").addEventListener("click", () => void work(sellMany));
-document.querySelector("#fold").addEventListener("click", () => void work(foldNow));
+the("backend").addEventListener("change", (event) => choose({ backend: event.target.value }));
+the("durability").addEventListener("change", (event) => choose({ durability: event.target.value }));
+the("large").addEventListener("click", () => void work(sellMany));
+the("fold").addEventListener("click", () => void work(foldNow));
 
 /** Runs one of the buttons' actions; what it says or what went wrong is an event of the list. */
 async function work(action) {
@@ -244,6 +263,11 @@ async function work(action) {
     live.note(error.kind ?? error.name, error.message);
   }
 }
+
+// A page that comes back from the browser's history had to give its storage back when it went.
+addEventListener("pageshow", (event) => {
+  if (event.persisted) void reopen();
+});
 
 showSettings();
 void reopen();

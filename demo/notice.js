@@ -2,14 +2,16 @@
 //
 // Knows its own elements. It takes the focus when it appears, so that it is read and its buttons are next.
 
+import { the } from "./element.js";
+
 /** The notice. `show({ title, text, actions, bad })`: actions are pairs of a name and what to do. */
 export function createNotice() {
-  const box = document.querySelector("#notice");
-  const place = document.querySelector("#notice-actions");
+  const box = the("notice");
+  const place = the("notice-actions");
   return {
     show({ title, text, actions, bad = false }) {
-      document.querySelector("#notice-title").textContent = title;
-      document.querySelector("#notice-text").textContent = text;
+      the("notice-title").textContent = title;
+      the("notice-text").textContent = text;
       box.classList.toggle("bad", bad);
       const buttons = actions.map(([name, act], index) => {
         const button = document.createElement("button");

@@ -2,19 +2,24 @@
 //
 // Knows the shop's tables. Each function says in a few words what it did.
 
+import { the } from "./element.js";
+
 const PAUSE_MS = 90;
 const LARGE_ROWS = 200;
 
 /** The switch that keeps selling. `database()` is the open one. */
 export function createSelling(database) {
-  const button = document.querySelector("#sell");
+  const button = the("sell");
   let going = false;
+  /** Only the newest loop goes on: the switch may be turned off and on during a pause. */
+  let round = 0;
   const set = (on) => {
     going = on;
     button.setAttribute("aria-pressed", String(on));
   };
   const sell = async () => {
-    while (going) {
+    const mine = ++round;
+    while (going && round === mine) {
       const db = database();
       if (db === undefined) return set(false);
       try {

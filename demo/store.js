@@ -2,7 +2,7 @@
 //
 // Everything here is the public interface of `datasync`, used as any page would use it.
 
-import { open } from "datasync";
+import { destroy, open } from "datasync";
 import { controlsTransactions, split } from "./statements.js";
 
 /** Small segments, so that there is something to see: rotations and folds after some dozens of commits. */
@@ -46,26 +46,9 @@ async function fillSample(db) {
   await db.transaction((tx) => tx.exec(text));
 }
 
-/** Drops everything the database holds, and makes the sample anew, in one transaction. */
-export async function startOver(db) {
-  const answer = await fetch(new URL("sample.sql", import.meta.url));
-  const text = await answer.text();
-  await db.transaction(async (tx) => {
-    const kinds = ["view", "trigger", "table"];
-    for (const kind of kinds) {
-      // Asked again after every drop: a virtual table takes its shadow tables along.
-      for (;;) {
-        const next = await tx.get(
-          `SELECT name FROM sqlite_schema WHERE type = ? AND name NOT LIKE 'sqlite~_%' ESCAPE '~'
-           ORDER BY sql NOT LIKE 'CREATE VIRTUAL%', rootpage DESC LIMIT 1`,
-          [kind],
-        );
-        if (next === undefined) break;
-        await tx.exec(`DROP ${kind} ${quoted(next.name)}`);
-      }
-    }
-    await tx.exec(text);
-  });
+/** Removes the shop from this browser. It must be closed. */
+export async function removeShop(backend) {
+  if (backend !== "memory") await destroy(nameFor(backend), { backend });
 }
 
 /** A name as SQL takes it, whatever is in it. */
