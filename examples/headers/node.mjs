@@ -43,4 +43,7 @@ const server = createServer(async (request, response) => {
   response.setHeader("Content-Type", types[extname(file)] ?? "application/octet-stream");
   createReadStream(file).pipe(response);
 });
-server.listen(Number(port), "127.0.0.1", () => console.log(`http://localhost:${server.address().port}/`));
+server.listen(Number(port), "127.0.0.1", () => {
+  const at = server.address();
+  console.log("http://localhost:" + at.port + "/");
+});
