@@ -4,6 +4,8 @@
 //! pipe, kills it at a moment drawn from the seed, and has a second process open the store and compare.
 //! A store lives through several rounds, so that crashes meet the leftovers of crashes.
 //!
+//! With `--browser`, `kill_browser.rs` does the work.
+//!
 //! What a SIGKILL cannot show (bytes that only the page cache had) is `cargo xtask crash`'s part.
 
 use std::collections::BTreeMap;
@@ -34,6 +36,9 @@ struct Asked {
 /// # Errors
 /// A sentence when an option is not understood, a child cannot run, or a promise was broken.
 pub fn run(args: &[String]) -> Result<(), String> {
+    if args.iter().any(|word| word == "--browser") {
+        return crate::kill_browser::run(args);
+    }
     let asked = parse(args)?;
     let child = build(asked.release)?;
     println!("seed {} (replay the same moments with --seed {})", asked.seed, asked.seed);
@@ -277,20 +282,28 @@ fn check(child: &Path, store: &mut Store, leave: bool) -> Result<String, String>
 
 /// Adds a line to the ledger of record runs.
 fn record(asked: &Asked, totals: &Totals, took: Duration) -> Result<(), String> {
-    let path = crate::root().join("tests").join("crash").join("LEDGER.json");
-    let told = crate::root();
-    let commit = Command::new("git").args(["rev-parse", "--short", "HEAD"]).current_dir(told).output();
-    let commit =
-        commit.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
-    let entry = format!(
-        "  {{\"suite\": \"kill-native\", \"commit\": \"{commit}\", \"rounds\": {}, \"acknowledged\": {}, \
+    append_to_ledger(&format!(
+        "  {{\"suite\": \"kill-native\", \"commit\": \"{}\", \"rounds\": {}, \"acknowledged\": {}, \
          \"recoveries\": {}, \"violations\": 0, \"seconds\": {}, \"seed\": {}}}",
+        commit(),
         asked.rounds,
         totals.acks,
         totals.unclean,
         took.as_secs(),
         asked.seed
-    );
+    ))
+}
+
+/// The commit that is checked out; empty where git does not say.
+pub fn commit() -> String {
+    let output =
+        Command::new("git").args(["rev-parse", "--short", "HEAD"]).current_dir(crate::root()).output();
+    output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
+}
+
+/// Adds `entry`, one JSON object, to the ledger.
+pub fn append_to_ledger(entry: &str) -> Result<(), String> {
+    let path = crate::root().join("tests").join("crash").join("LEDGER.json");
     let old = fs::read_to_string(&path).unwrap_or_default();
     let kept = old.trim_end().strip_suffix(']').map(|list| list.trim_end().to_owned());
     let text = match kept.as_deref() {

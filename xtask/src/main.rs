@@ -9,6 +9,7 @@ mod crash;
 mod demo;
 mod generate;
 mod kill;
+mod kill_browser;
 mod licences;
 mod serve;
 mod test;
@@ -87,8 +88,8 @@ const COMMANDS: &[(&str, &[Command])] = &[
             },
             Command {
                 name: "kill",
-                usage: "--native [--rounds N] [--seed S] [--scenario NAME] [--release] [--record]",
-                about: "kill a real writer in mid-commit, again and again, and look what is left",
+                usage: "--native | --browser chromium [--backend B] [--rounds N] [--seed S] [--scenario NAME] [--record]",
+                about: "kill a real writer, or a whole browser, in mid-commit, again and again, and look what is left",
                 run: kill::run,
             },
         ],
@@ -97,7 +98,7 @@ const COMMANDS: &[(&str, &[Command])] = &[
         "measure it",
         &[Command {
             name: "bench",
-            usage: "[--quick] [--json] [--runs N] [--commits N] [--dir DIR] [--large FILE.db]  or  --browser [--help]",
+            usage: "[--quick] [--json] [--runs N] [--commits N] [--dir DIR] [--large FILE] | --browser [--from-page] ..",
             about: "commits beside SQLite's own WAL, opening, memory; --quick leaves the 1 GiB database out",
             run: bench::run,
         }],

@@ -3,11 +3,17 @@
 /** The statements of the workloads, once; an engine without SQL does the same by their names. */
 export const SQL = {
   logInsert: "INSERT INTO log(id, v) VALUES (?, ?)",
-  logCount: "SELECT count(*) FROM log",
   kvInsert: "INSERT INTO kv(id, v) VALUES (?, ?)",
   kvUpdate: "UPDATE kv SET v = ? WHERE id = ?",
   kvGet: "SELECT v FROM kv WHERE id = ?",
   kvScan: "SELECT count(*), sum(length(v)), max(v) FROM kv",
+  // The kill test's.
+  kvPut: "INSERT OR REPLACE INTO kv(id, v) VALUES (?, ?)",
+  kvAll: "SELECT id, v FROM kv ORDER BY id",
+  logGet: "SELECT v FROM log WHERE id = ?",
+  logSpan: "SELECT count(*), min(id), max(id) FROM log",
+  logLarge: "SELECT max(id) FROM log WHERE v LIKE 'large%'",
+  integrity: "PRAGMA integrity_check",
 };
 
 export const SCHEMA = [

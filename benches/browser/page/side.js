@@ -2,8 +2,9 @@
 
 import { WORKLOADS } from "./workloads.js";
 
-/** Opens a side's database; the answer runs workloads and single calls on it. */
-export async function openSide(side, name) {
+/** Opens a side's database, with more `options` than its own; the answer runs workloads and single calls on it. */
+export async function openSide(known, name, options = {}) {
+  const side = { ...known, options: { ...known.options, ...options } };
   if (side.place === "page" && !side.hop) {
     const module = await import(`./engines/${side.engine}.js`);
     return inPage(await module.open(name, side.options), side);

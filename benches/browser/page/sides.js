@@ -7,6 +7,26 @@
  */
 export const SIDES = [
   {
+    id: "datasync-opfs",
+    title: "**DataSync, OPFS**",
+    medium: "opfs",
+    place: "page",
+    engine: "datasync",
+    options: { backend: "opfs" },
+    strict: true,
+    durability: "flush of the log before every answer",
+  },
+  {
+    id: "datasync-indexeddb",
+    title: "**DataSync, IndexedDB**",
+    medium: "indexeddb",
+    place: "page",
+    engine: "datasync",
+    options: { backend: "indexeddb" },
+    strict: true,
+    durability: "strict transaction, awaited before every answer",
+  },
+  {
     id: "raw-strict",
     title: "raw IndexedDB, strict",
     medium: "indexeddb",

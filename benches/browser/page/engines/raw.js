@@ -31,10 +31,22 @@ const WRITES = {
   logInsert: ({ log }, [id, v]) => log.add(v, id),
   kvInsert: ({ kv }, [id, v]) => kv.add(v, id),
   kvUpdate: ({ kv }, [v, id]) => kv.put(v, id),
+  kvPut: ({ kv }, [id, v]) => kv.put(v, id),
 };
 
 const READS = {
-  logCount: async (db) => [[await done(db.transaction("log").objectStore("log").count())]],
+  kvAll: (db) => everything(db, "kv"),
+  logGet: async (db, [id]) => [[await done(db.transaction("log").objectStore("log").get(id))]],
+  logSpan: async (db) => {
+    const keys = await done(db.transaction("log").objectStore("log").getAllKeys());
+    return [[keys.length, keys[0] ?? null, keys.at(-1) ?? null]];
+  },
+  logLarge: async (db) => {
+    const rows = await everything(db, "log");
+    return [[rows.findLast(([, v]) => v.startsWith("large"))?.[0] ?? null]];
+  },
+  // There is no such check of IndexedDB.
+  integrity: async () => [["ok"]],
   kvGet: async (db, [id]) => {
     const found = await done(db.transaction("kv").objectStore("kv").get(id));
     return found === undefined ? [] : [[found]];
@@ -56,6 +68,12 @@ const READS = {
     }
   },
 };
+
+async function everything(db, name) {
+  const store = db.transaction(name).objectStore(name);
+  const [keys, values] = await Promise.all([done(store.getAllKeys()), done(store.getAll())]);
+  return keys.map((key, place) => [key, values[place]]);
+}
 
 function done(request) {
   return new Promise((resolve, reject) => {

@@ -43,6 +43,8 @@ export async function open(name, { wal }) {
     close: () => {
       for (const statement of Object.values(statements)) statement.finalize();
       db.close();
+      // Gives the access handles back, so that the page may open it again.
+      pool.pauseVfs();
     },
   };
 }
