@@ -76,12 +76,22 @@ class Chromium {
     // A helper that left the group still names the profile, which is ours alone.
     const deadline = Date.now() + 10_000;
     for (;;) {
-      const left = processesOf(this.profile);
+      const left = processesOf(this.child.pid, this.profile);
       if (left.length === 0) return;
       if (Date.now() > deadline) throw new Error(`processes of the killed browser are still there: ${left}`);
       left.forEach((pid) => signal(pid, "SIGKILL"));
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
+  }
+
+  /** Memory of the processes that run pages and workers, bytes: what they share is counted in parts. */
+  pageMemory() {
+    const pages = processesOf(this.child.pid, this.profile).filter((pid) => wordsOf(pid).includes("--type=renderer"));
+    const sizes = pages.map((pid) => {
+      const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8");
+      return Number(/^Pss:\s+(\d+) kB/m.exec(rollup)[1]) * 1024;
+    });
+    return sizes.reduce((sum, size) => sum + size, 0);
   }
 
   /** Asks the browser to end by itself and write down what it has; kills it when it does not. */
@@ -102,23 +112,30 @@ function signal(pid, name) {
   }
 }
 
-/** Processes that were started with this profile, by Linux's /proc; elsewhere none are found. */
-function processesOf(profile) {
-  let names;
+/** Every process of the browser that leads the group `leader`, by Linux's /proc; elsewhere none are found. */
+function processesOf(leader, profile) {
+  const word = `--user-data-dir=${profile}`;
+  return numbersIn("/proc").filter((pid) => {
+    try {
+      // After the name in brackets: state, parent, group.
+      const [state, , group] = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ").at(-1).split(" ");
+      if (state === "Z" || pid === process.pid) return false;
+      return Number(group) === leader || wordsOf(pid).includes(word);
+    } catch {
+      return false; // It ended meanwhile.
+    }
+  });
+}
+
+function wordsOf(pid) {
+  // Children of the zygote write theirs anew, with blanks.
+  return readFileSync(`/proc/${pid}/cmdline`, "utf8").split(/[\0 ]/);
+}
+
+function numbersIn(folder) {
   try {
-    names = readdirSync("/proc");
+    return readdirSync(folder).filter((name) => /^\d+$/.test(name)).map(Number);
   } catch {
     return [];
   }
-  const word = `--user-data-dir=${profile}`;
-  return names.filter((name) => /^\d+$/.test(name)).map(Number).filter((pid) => {
-    if (pid === process.pid) return false;
-    try {
-      const words = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
-      const alive = !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
-      return alive && words.includes(word);
-    } catch {
-      return false;
-    }
-  });
 }

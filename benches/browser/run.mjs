@@ -8,9 +8,10 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
 import { startChromium } from "./chromium.mjs";
+import { dice } from "./page/data.js";
 import { FROM_THE_PAGE, SIDES } from "./page/sides.js";
 import { serve } from "./serve.mjs";
-import { printCold, printTable } from "./table.mjs";
+import { printCold, printMemory, printTable } from "./table.mjs";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const ROOT = join(HERE, "..", "..");
@@ -22,6 +23,7 @@ const { values: asked } = parseArgs({
     quick: { type: "boolean", default: false },
     cold: { type: "boolean", default: false },
     "no-cold": { type: "boolean", default: false },
+    memory: { type: "boolean", default: false },
     "from-page": { type: "boolean", default: false },
     json: { type: "string" },
     verbose: { type: "boolean", default: false },
@@ -30,7 +32,7 @@ const { values: asked } = parseArgs({
 });
 
 if (asked.help) {
-  console.log(`node run.mjs [--quick] [--runs N] [--sides a,b] [--from-page] [--cold | --no-cold] [--json FILE] [--verbose]
+  console.log(`node run.mjs [--quick] [--runs N] [--sides a,b] [--from-page] [--cold | --memory | --no-cold] [--json FILE] [--verbose]
 sides: ${[...SIDES, ...FROM_THE_PAGE].map(({ id }) => id).join(" ")}`);
   process.exit(0);
 }
@@ -58,6 +60,7 @@ let desk = {};
 const server = await serve(ROOT, {
   "/plan": () => desk.plan,
   "/say": (sentence) => void (asked.verbose && console.error(`  ${sentence}`)),
+  "/memory": () => desk.browser.pageMemory(),
   "/done": (body) => desk.finish(JSON.parse(body)),
 });
 
@@ -67,6 +70,7 @@ async function carryOut(plan, profile) {
   const onLine = asked.verbose ? (line) => line.includes("CONSOLE") && console.error(`  ${line}`) : undefined;
   const flags = ["--enable-blink-features=ForceEagerMeasureMemory"];
   const browser = startChromium(`${server.url}/benches/browser/page/bench.html`, profile, { onLine, flags });
+  desk.browser = browser;
   const ended = browser.ended.then(() => ({ error: "the browser ended by itself" }));
   const result = await Promise.race([answered, ended]);
   await browser.close();
@@ -120,18 +124,45 @@ async function coldStarts(sides, runs) {
   return all;
 }
 
+/** Memory of the page and its workers with a database of 10 MB, beyond a page that does nothing. */
+async function memory(sides, runs) {
+  const rows = 22_000;
+  const all = {};
+  for (const side of sides) {
+    try {
+      all[side] = await onFreshProfile(async (profile) => {
+        await carryOut({ kind: "fill", side, name: "memory", rows, rowBytes: 440 }, profile);
+        const roll = dice(7);
+        const found = [];
+        for (let run = 0; run < runs; run += 1) {
+          const keys = Array.from({ length: 1000 }, () => roll(rows));
+          found.push(await carryOut({ kind: "memory", side, name: "memory", keys }, profile));
+        }
+        return found;
+      });
+    } catch (error) {
+      console.error(`memory ${side} failed: ${error.message.split("\n")[0]}`);
+    }
+  }
+  return all;
+}
+
 const known = [...SIDES, ...(asked["from-page"] ? FROM_THE_PAGE : [])].map(({ id }) => id);
 const sides = asked.sides ? asked.sides.split(",") : known;
 const runs = Number(asked.runs);
 const begun = Date.now();
-const results = { sizes, runs, workloads: {}, cold: {} };
-if (!asked.cold) {
+const results = { sizes, runs, workloads: {}, cold: {}, memory: {} };
+if (!asked.cold && !asked.memory) {
   results.workloads = await workloads(sides, runs);
   printTable(results.workloads, sides);
 }
-if (!asked["no-cold"]) {
+if (!asked["no-cold"] && !asked.memory) {
   results.cold = await coldStarts(sides, runs);
   printCold(results.cold, sides);
+}
+if (!asked.cold) {
+  results.memory = await memory(sides, runs);
+  printMemory(results.memory, sides);
 }
 await server.close();
 const file = asked.json ?? join(ROOT, "target", "bench", "browser.json");

@@ -48,6 +48,16 @@ export function printCold(cold, sides) {
   }
 }
 
+export function printMemory(memory, sides) {
+  console.log("\n| 10 MB database, beyond an empty page | MB after points, a commit, a scan | at rest |\n|-|-|-|");
+  for (const id of sides) {
+    if (!memory[id]) continue;
+    const middle = (value) => (median(memory[id].map(value)) / 1e6).toFixed(1);
+    const cells = [middle(({ before, busy }) => busy - before), middle(({ before, after }) => after - before)];
+    console.log(`| ${sideOf(id).title} | ${cells.join(" | ")} |`);
+  }
+}
+
 function shown(number, digits) {
   if (number === undefined) return "-";
   if (digits !== undefined) return number.toFixed(digits);

@@ -88,7 +88,7 @@ const COMMANDS: &[(&str, &[Command])] = &[
             },
             Command {
                 name: "kill",
-                usage: "--native | --browser chromium [--backend B] [--rounds N] [--seed S] [--scenario NAME] [--record]",
+                usage: "--native | --browser chromium [--backend B] [--rounds N] [--seed S] [--scenario S] [--record]",
                 about: "kill a real writer, or a whole browser, in mid-commit, again and again, and look what is left",
                 run: kill::run,
             },
@@ -98,7 +98,7 @@ const COMMANDS: &[(&str, &[Command])] = &[
         "measure it",
         &[Command {
             name: "bench",
-            usage: "[--quick] [--json] [--runs N] [--commits N] [--dir DIR] [--large FILE] | --browser [--from-page] ..",
+            usage: "[--quick] [--json] [--runs N] [--commits N] [--dir DIR] [--large FILE] | --browser [--from-page]",
             about: "commits beside SQLite's own WAL, opening, memory; --quick leaves the 1 GiB database out",
             run: bench::run,
         }],
