@@ -130,6 +130,16 @@ impl<F: SyncFile> Shared<F> {
         )
     }
 
+    fn write(&self, area: Area, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.with(|pool| {
+            pool.used(area);
+            match pool.live_mut(area) {
+                Some(handle) => handle.write(offset, bytes),
+                None => Err(self.absent(area)),
+            }
+        })
+    }
+
     fn reserve(&self, segment: SegmentId, bytes: u64) -> Result<()> {
         self.with_live(Area::Segment(segment), |handle| handle.reserve(bytes))?;
         self.with(|pool| {
@@ -189,9 +199,7 @@ impl<F: SyncFile> Backend for OpfsStore<F> {
         }
         match op {
             Op::Create(area) => shared.create(*area),
-            Op::Write { area, offset, bytes } => {
-                shared.with_live(*area, |handle| handle.write(*offset, bytes))
-            }
+            Op::Write { area, offset, bytes } => shared.write(*area, *offset, bytes),
             Op::Reserve { segment, pages } => shared.reserve(*segment, u64::from(*pages) * PAGE),
             Op::Resize { area, bytes } => shared.with_live(*area, |handle| handle.resize(*bytes)),
             Op::Barrier(area) => shared.with_live(*area, Handle::barrier),

@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::log::plan::Area;
 
 /// Segments that are opened ahead.
-const AHEAD: u64 = 4;
+const AHEAD: usize = 4;
 
 /// Bytes of zeros that are written ahead in one step.
 const STEP_BYTES: u64 = 1 << 20;
@@ -65,7 +65,20 @@ impl<F: SyncFile> Pool<F> {
 
     /// Whether the next segment can be made now.
     pub(super) fn can_create(&self) -> bool {
-        self.ready.contains_key(&Area::Segment(self.next))
+        self.to_come().next().is_some_and(|id| self.ready.contains_key(&Area::Segment(id)))
+    }
+
+    /// The numbers that the next segments will have. One that is there already was made by an earlier life.
+    fn to_come(&self) -> impl Iterator<Item = SegmentId> {
+        let numbers = (0..).map_while(|n| self.next.0.checked_add(n)).map(SegmentId);
+        numbers.filter(|id| !self.live.contains_key(&Area::Segment(*id)))
+    }
+
+    /// Says that the store writes to this area: if it is a segment, its number is used.
+    pub(super) fn used(&mut self, area: Area) {
+        if let Some(id) = segment_of(area).filter(|id| *id >= self.next) {
+            self.expect(SegmentId(id.0.saturating_add(1)));
+        }
     }
 
     /// Makes `area` exist; `false` if no handle of it was opened ahead.
@@ -73,15 +86,16 @@ impl<F: SyncFile> Pool<F> {
         if self.live.contains_key(&area) {
             return true;
         }
-        let taken = self.ready.remove(&area);
-        if let Area::Segment(id) = area {
-            // Even if there is none: now it is known which number is wanted.
-            let next = if taken.is_some() { id.0.saturating_add(1) } else { id.0 };
-            self.expect(SegmentId(self.next.0.max(next)));
-        }
-        let there = taken.is_some();
-        self.live.extend(taken.map(|handle| (area, handle)));
-        there
+        let Some(handle) = self.ready.remove(&area) else {
+            // Now it is known which number is wanted.
+            if let Some(id) = segment_of(area).filter(|id| *id > self.next) {
+                self.expect(id);
+            }
+            return false;
+        };
+        self.live.insert(area, handle);
+        self.used(area);
+        true
     }
 
     /// Takes a segment out of what is there. Its entry is deleted later.
@@ -105,8 +119,7 @@ impl<F: SyncFile> Pool<F> {
 
     /// Segments that should be opened ahead and are not.
     pub(super) fn wanted(&self) -> Vec<SegmentId> {
-        let ahead = (0..AHEAD).filter_map(|n| self.next.0.checked_add(n)).map(SegmentId);
-        ahead.filter(|id| !self.has(Area::Segment(*id))).collect()
+        self.to_come().take(AHEAD).filter(|id| !self.has(Area::Segment(*id))).collect()
     }
 
     /// Whether this store is one to write to: with META, or a place for it.
