@@ -23,7 +23,7 @@ struct Options {
 pub fn run(args: &[String]) -> Result<(), String> {
     let options = Options::read(args)?;
     if options.build {
-        build()?;
+        crate::bench_browser::build_package()?;
     }
     let address = site()?.isolated(options.isolated).listen(options.port)?;
     println!("http://localhost:{}/", address.port());
@@ -34,14 +34,6 @@ pub fn run(args: &[String]) -> Result<(), String> {
     loop {
         std::thread::sleep(Duration::from_secs(3600));
     }
-}
-
-/// Runs `cargo xtask npm`, which builds the wasm module, too.
-fn build() -> Result<(), String> {
-    let program = std::env::current_exe().map_err(|error| format!("cannot find this program: {error}"))?;
-    let status = std::process::Command::new(program).arg("npm").status();
-    let status = status.map_err(|error| format!("cannot run cargo xtask npm: {error}"))?;
-    if status.success() { Ok(()) } else { Err("the package was not built; what it printed says why".into()) }
 }
 
 /// The page and the package.

@@ -49,6 +49,7 @@ const STEPS: &[Step] = &[
     Step { name: "doctests", about: "the examples in the documentation run", commands: doctests },
     Step { name: "docs", about: "the documentation builds without a warning", commands: docs },
     Step { name: "tour", about: "the guided tour goes as it is told", commands: tour },
+    Step { name: "demo", about: "the demo page by keyboard, mouse and files in Chromium", commands: demo },
 ];
 
 /// Runs the steps named in `args`, or all.
@@ -162,7 +163,7 @@ fn describe(command: &Command) -> String {
     words.join(" ")
 }
 
-/// How many tests a log says have passed, in the words of libtest and of nextest.
+/// How many tests a log says have passed, in the words of libtest, of nextest and of node.
 fn count_tests(log: &str) -> usize {
     let before = |line: &str, word: &str| {
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -173,7 +174,8 @@ fn count_tests(log: &str) -> usize {
         .lines()
         .map(str::trim_start)
         .filter(|line| line.starts_with("test result: ok.") || line.starts_with("Summary ["));
-    counted.filter_map(|line| before(line, "passed")).sum()
+    let node = log.lines().filter_map(|line| line.trim_start().strip_prefix("# pass ")?.parse().ok());
+    counted.filter_map(|line| before(line, "passed")).chain(node).sum()
 }
 
 fn show_tail(log: &Path) {
@@ -285,6 +287,24 @@ fn tour() -> Commands {
     Ok(vec![ourselves("tour")])
 }
 
+fn demo() -> Commands {
+    let node = |words: &str| {
+        let mut command = Command::new("node");
+        command.args(words.split_whitespace()).current_dir(crate::root());
+        command
+    };
+    let finds = "import('./benches/browser/chromium.mjs').then(m => process.exit(m.findChromium() ? 0 : 1))";
+    let ready = node("-e").arg(finds).stdin(Stdio::null()).output();
+    if !ready.is_ok_and(|output| output.status.success()) {
+        return Err("needs node and a Chromium (CHROMIUM names one that is not on PATH)".to_owned());
+    }
+    let mut drive = node("--test tests/browser/demo-parts.mjs tests/browser/demo.mjs");
+    drive.env("XTASK", std::env::current_exe().unwrap_or_else(|_| "xtask".into()));
+    // Built by the tour.
+    drive.env("DATASYNC", crate::target().join("debug").join("datasync"));
+    Ok(vec![ourselves("npm"), node("js/node_modules/typescript/bin/tsc -p demo"), drive])
+}
+
 fn doctests() -> Commands {
     Ok(vec![cargo("test --locked --package datasync --doc")])
 }
@@ -300,11 +320,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tests_are_counted_in_both_runners_words() {
+    fn tests_are_counted_in_every_runners_words() {
         let libtest =
             "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; in 0.1s\n";
         let nextest = "     Summary [   1.204s] 31 tests run: 31 passed, 2 skipped\n";
-        assert_eq!(count_tests(&format!("{libtest}noise passed\n{nextest}")), 43);
+        let node = "# tests 8\n# pass 7\n# fail 0\n";
+        assert_eq!(count_tests(&format!("{libtest}noise passed\n{nextest}{node}")), 50);
     }
 
     #[test]
