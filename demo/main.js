@@ -59,6 +59,9 @@ function setState(state, text) {
     else element.setAttribute("aria-disabled", String(off));
   }
   the("import").disabled = state !== "open";
+  // A crash is an experiment: what it is made with stays as it is until it is over.
+  the("backend").disabled = state === "crash";
+  the("durability").disabled = state === "crash";
   if (state !== "open" && had instanceof HTMLElement) focused = had;
   // A button that was disabled while it was at work gets the focus back.
   if (state === "open" && (had === null || had === document.body)) focused?.focus({ preventScroll: true });
@@ -76,7 +79,7 @@ function reopen({ wait = false, before = async () => {} } = {}) {
     const last = db;
     db = undefined;
     live.watch(undefined);
-    setState("opening", "opening");
+    if (document.body.dataset.state !== "crash") setState("opening", "opening");
     try {
       if (last !== undefined && !last.closed) await last.close();
       if (stop.signal.aborted) return undefined;
