@@ -62,7 +62,7 @@ function setState(state, text) {
   // A crash is an experiment: what it is made with stays as it is until it is over.
   the("backend").disabled = state === "crash";
   the("durability").disabled = state === "crash";
-  if (state !== "open" && had instanceof HTMLElement) focused = had;
+  if (state !== "open" && had instanceof HTMLElement && had !== document.body) focused = had;
   // A button that was disabled while it was at work gets the focus back.
   if (state === "open" && (had === null || had === document.body)) focused?.focus({ preventScroll: true });
 }
