@@ -6,6 +6,9 @@ import { crashInMidCommit, tally, verdict } from "./crash.js";
 import { problem } from "./console.js";
 import { the } from "./element.js";
 
+/** How long the killed store is shown. */
+const LOOK_MS = 800;
+
 /** What each number of a recovery report is called here; the others are shown by their own names. */
 const NAMES = {
   kind: "how it was found",
@@ -48,6 +51,8 @@ export function createCrashing(page) {
         page.killed();
       },
     });
+    // For the eye: what was on its way stays on the screen for a moment.
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
     const opened = await page.reopen();
     if (opened === undefined) return false;
     const result = await tally(opened, { run, ...outcome });

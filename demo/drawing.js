@@ -18,6 +18,9 @@ const GAP = 8;
 /** Places for segments that are always shown. */
 const PLACES = 4;
 
+/** Where each segment was drawn last: from there its commits fall when it is folded. */
+const placeOf = new WeakMap();
+
 /** Draws `model()` on `canvas` whenever `drawing.wake()` was called, until it has settled. */
 export function createDrawing(canvas, model) {
   const pen = canvas.getContext("2d");
@@ -89,7 +92,7 @@ function paint(pen, model, view) {
   slots.slice(alive.length).forEach((slot) => paintPlace(pen, slot, colours));
   alive.forEach((segment, index) => paintSegment(pen, model, segment, slots[index], view));
   for (const segment of model.segments) {
-    if (segment.goneAt !== undefined) paintFalling(pen, model, segment, base, slots[0], view);
+    if (segment.goneAt !== undefined) paintFalling(pen, model, segment, base, view);
   }
   if (model.killedAt !== undefined) paintKilled(pen, view);
 }
@@ -139,6 +142,7 @@ function paintPlace(pen, slot, colours) {
 
 function paintSegment(pen, model, segment, slot, { colours, now }) {
   if (slot.hidden) return;
+  placeOf.set(segment, slot);
   pen.globalAlpha = progress(segment.born, now, DROP_MS);
   pen.fillStyle = colours.sunken;
   pen.strokeStyle = colours.line;
@@ -217,18 +221,20 @@ function sweepOf(model, now) {
 }
 
 /** A folded segment: its commits fall into the base. */
-function paintFalling(pen, model, segment, base, slot, { width, colours, now }) {
+function paintFalling(pen, model, segment, base, { width, colours, now }) {
+  const slot = placeOf.get(segment);
   const begun = now - segment.goneAt;
   if (!(begun < FALL_MS) || slot === undefined) return;
   const scale = (slot.width - 6) / Math.max(model.capacity, segment.bytes);
   pen.fillStyle = colours.base;
-  let x = 3;
+  let x = slot.x + 3;
   segment.cells.forEach((cell, index) => {
     const wide = Math.max(cell.bytes * scale, 1);
     const part = Math.min(1, Math.max(0, (begun - (index % 7) * 30) / (FALL_MS - 200)));
-    const spread = x * (1 + part * (width / slot.width - 1));
+    // They spread over the base: where a commit's blocks lie has nothing to do with where it lay in the log.
+    const spread = x + part * ((width * (index + 0.5)) / segment.cells.length - x);
     pen.globalAlpha = 1 - part;
-    pen.fillRect(spread, LABEL + 4 + part * part * (base.top + LABEL - 8), Math.max(wide - 1, 1), STRIP - 8 - 12 * part);
+    pen.fillRect(spread, slot.y + 4 + part * part * (base.top + LABEL - slot.y), Math.max(wide - 1, 1), STRIP - 8 - 12 * part);
     x += wide;
   });
   pen.globalAlpha = 1;

@@ -70,7 +70,7 @@ export function createLive() {
       model = createModel(SEGMENT_BYTES);
       db.on("commit", ({ committed, bytes }) => note("commit", `${committed}, ${size(bytes)}`));
       db.on("sync", ({ durable, ms }) => note("durable", `up to ${durable}, in ${ms.toFixed(1)} ms`));
-      db.on("compaction", ({ folds, segments }) => note("fold", `number ${folds}; ${segments} segments stay in the log`));
+      db.on("compaction", ({ folds, segments }) => note("fold", `number ${folds}; ${segments} ${segments === 1 ? "segment stays" : "segments stay"} in the log`));
       void glance();
     },
     /** The worker was killed; the picture stays until the next database is watched. */
