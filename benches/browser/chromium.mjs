@@ -21,6 +21,11 @@ const FLAGS = [
   "--disable-backgrounding-occluded-windows",
 ];
 
+/** Browsers that are running: however the driver ends, they end with it. */
+const running = new Set();
+process.on("exit", () => running.forEach((child) => signal(-child.pid, "SIGKILL")));
+for (const name of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(name, () => process.exit(1));
+
 /** The Chromium to use: CHROMIUM, or the first on PATH. Undefined when there is none. */
 export function findChromium() {
   if (process.env.CHROMIUM) return process.env.CHROMIUM;
@@ -52,6 +57,8 @@ export function startChromium(url, profile, { flags = [], onLine = undefined } =
   });
   const ended = new Promise((resolve) => child.once("exit", (code, signal) => resolve({ code, signal })));
   child.once("error", () => {});
+  running.add(child);
+  ended.then(() => running.delete(child));
   let rest = "";
   child.stderr?.on("data", (bytes) => {
     const lines = (rest + bytes).split("\n");
