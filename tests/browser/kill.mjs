@@ -165,12 +165,12 @@ async function oneRound(desk, url, story, roll, asked, totals) {
       const unheard = story.compare(found);
       totals.looks += 1;
       totals.unheard += unheard;
-      story.lanes = plan.lanes;
+      story.lanes += plan.lanes;
       told = `found ${found.newest}${unheard ? ` (${unheard} unheard of)` : ""} ${found.recovery ?? ""}`;
     }
     await pause(moment);
     // An early kill may come late: then the page has looked, and what it then began counts.
-    if (early) story.lanes = Math.max(story.lanes, plan.lanes);
+    if (early) story.lanes += plan.lanes;
     if (desk.trouble) throw new Violation(`the page failed: ${desk.trouble}`);
   } finally {
     await browser.kill();
@@ -187,7 +187,7 @@ async function lastLook(desk, url, story, asked, totals) {
   try {
     totals.unheard += story.compare(await inTime(desk.found, "the last look"));
     totals.looks += 1;
-    story.lanes = 1;
+    story.lanes += 1;
     await inTime(desk.end, "the clean end");
     if (desk.trouble) throw new Violation(`the page failed: ${desk.trouble}`);
   } finally {

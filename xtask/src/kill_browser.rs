@@ -46,6 +46,23 @@ pub fn run(args: &[String]) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether node and a Chromium are there.
+///
+/// # Errors
+/// What is missing.
+pub fn ready() -> Result<(), String> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = |name: &str| std::env::split_paths(&path).any(|folder| folder.join(name).is_file());
+    let browsers = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+    if !found("node") {
+        return Err("needs node".into());
+    }
+    if std::env::var_os("CHROMIUM").is_none() && !browsers.into_iter().any(found) {
+        return Err("needs Chromium: on PATH, or named by CHROMIUM".into());
+    }
+    Ok(())
+}
+
 fn result_file(side: &str) -> PathBuf {
     crate::target().join("kill").join(format!("{side}.json"))
 }

@@ -42,6 +42,11 @@ const STEPS: &[Step] = &[
     Step { name: "planted", about: "every planted bug is noticed", commands: planted },
     Step { name: "kill", about: "a writer killed in mid-commit, twenty times over", commands: kill },
     Step {
+        name: "kill-web",
+        about: "a browser killed in mid-commit, twenty times on each backend; and a cheat is caught",
+        commands: kill_web,
+    },
+    Step {
         name: "extension",
         about: "the extension in the sqlite3 shell and in Python",
         commands: extension,
@@ -272,6 +277,15 @@ fn planted() -> Commands {
 
 fn kill() -> Commands {
     Ok(vec![ourselves("kill --native --rounds 20")])
+}
+
+fn kill_web() -> Commands {
+    crate::kill_browser::ready()?;
+    Ok(vec![
+        ourselves("kill --browser chromium --rounds 20"),
+        ourselves("kill --browser chromium --no-build --rounds 20 --cheat early"),
+        ourselves("kill --browser chromium --no-build --rounds 20 --cheat applied --backend indexeddb"),
+    ])
 }
 
 fn extension() -> Commands {
