@@ -5,11 +5,15 @@ export { Database } from "./database.ts";
 export { Statement } from "./statement.ts";
 export { Transaction } from "./transaction.ts";
 export { DataSyncError, type ErrorKind } from "./errors.ts";
+export { default, IsolationLevel, SQLiteDB } from "./compat.ts";
+export type {
+  ColumnValue, DatabaseConfig, PreparedStatementId, QueryResult, QueryRow, RowValues, TransactionOptions,
+} from "./compat.ts";
 export type { IterateOptions } from "./queries.ts";
 export type { ImportSource } from "./transfer.ts";
 export type { Listener } from "./events.ts";
 export type {
   AutoSync, Backend, BatchItem, BatchResult, Bindable, CallOptions, DatabaseEvents, DatabaseInfo, Durability, ExecResult,
-  ImportOptions, Integers, OpenOptions, Params, Progress, QueryOptions, RecoveryReport, Row, RunResult, SqlValue, Stats,
-  StorageInfo, StoreFile, TransactionSettings, VerifyReport,
+  ImportOptions, Integers, OpenOptions, Params, Progress, QueryOptions, RecoveryReport, Row, RunResult, ScriptStep, SqlValue,
+  Stats, StorageInfo, StoreFile, TransactionSettings, VerifyReport,
 } from "./types.ts";

@@ -5,8 +5,8 @@
 
 import type { ErrorParts } from "./errors.ts";
 import type {
-  Backend, BatchItem, Bindable, DatabaseEvents, Durability, OpenOptions, RecoveryReport, RunResult, SqlValue, Stats,
-  StorageInfo, StoreFile, TransactionSettings, VerifyReport,
+  Backend, DatabaseEvents, Durability, OpenOptions, RecoveryReport, RunResult, SqlValue, Stats, StorageInfo, StoreFile,
+  TransactionSettings, VerifyReport,
 } from "./types.ts";
 
 /** What the page says. */
@@ -82,14 +82,27 @@ export interface WireFetch {
   done: boolean;
 }
 
+/** What one statement of several did. */
+export interface WireStep extends RunResult {
+  /** Where its text ends, as a UTF-16 index; it begins where the one before ends. */
+  end: number;
+  rows: WireRows | undefined;
+}
+
+/** What several statements did; `steps` holds what was asked to be kept. */
+export interface WireRun extends RunResult {
+  statements: number;
+  steps: WireStep[];
+}
+
 /** Every operation: what it takes, what it gives. */
 export interface Operations {
-  open: [{ options: WireOptions; module: WebAssembly.Module | undefined }, { backend: Backend; recovery: RecoveryReport }];
-  /** Runs every statement of `sql`; `rows`: keep what the last one that returns rows returned. */
-  run: [{ sql: string; params: WireParams | undefined; rows: boolean }, RunResult & { statements: number; rows: WireRows | undefined }];
+  open: [Opening, { backend: Backend; recovery: RecoveryReport }];
+  /** Runs every statement of `sql`; keeps nothing, the last rows that there are, or what each did. */
+  run: [{ sql: string; params: WireParams | undefined; keep: "nothing" | "rows" | "all" }, WireRun];
   prepare: [{ sql: string }, WireStatement];
   /** Runs a prepared statement to its end, or (`first`) to its first row. */
-  statement: [{ statement: number; params: WireParams | undefined; want: "nothing" | "first" | "rows" }, RunResult & { rows: WireRows | undefined }];
+  statement: [{ statement: number; params: WireParams | undefined; want: Want }, WireResult];
   finalize: [{ statement: number }, undefined];
   /** Opens a cursor and returns its first chunk. */
   cursor: [{ sql: string; params: WireParams | undefined; maxRows: number }, WireFetch & { cursor: number }];
@@ -99,10 +112,10 @@ export interface Operations {
   begin: [{ id: number } & Omit<TransactionSettings, "signal">, undefined];
   commit: [{ id: number }, RunResult];
   rollback: [{ id: number }, undefined];
-  batch: [{ items: WireItem[]; mode: "deferred" | "immediate" | "exclusive" }, (RunResult & { rows: WireRows | undefined })[]];
+  batch: [{ items: WireItem[]; mode: Mode }, WireResult[]];
   sync: [object, { committed: number; durable: number }];
   stats: [object, Stats];
-  storage: [object, Omit<StorageInfo, "persisted" | "quota" | "usage" | "isolated" | "headers">];
+  storage: [object, WireStorage];
   verify: [object, VerifyReport];
   exportStart: [object, { bytes: number }];
   exportRead: [{ offset: number; length: number }, Uint8Array];
@@ -113,14 +126,27 @@ export interface Operations {
   importEnd: [object, undefined];
   importCancel: [object, undefined];
   exportStore: [object, StoreFile[]];
-  /** Before `open`: makes a database of a store's raw files. */
-  importStore: [{ options: WireOptions; module: WebAssembly.Module | undefined; files: StoreFile[] }, { backend: Backend }];
+  /** Instead of `open`: makes a database of a store's raw files. */
+  importStore: [Opening & { files: StoreFile[] }, { backend: Backend }];
   close: [object, undefined];
 }
+
+/** What a worker needs to open a database. */
+export interface Opening {
+  options: WireOptions;
+  module: WebAssembly.Module | undefined;
+}
+
+/** What one statement did. */
+export type WireResult = RunResult & { rows: WireRows | undefined };
+/** How far a statement is run, and what is kept. */
+export type Want = "nothing" | "first" | "rows";
+/** SQLite's kinds of BEGIN. */
+export type Mode = NonNullable<TransactionSettings["mode"]>;
+/** What the worker knows of `StorageInfo`. */
+export type WireStorage = Omit<StorageInfo, "persisted" | "quota" | "usage" | "isolated" | "headers">;
 
 export type Op = keyof Operations;
 export type Args<K extends Op> = Operations[K][0];
 export type Result<K extends Op> = Operations[K][1];
 export type Request = { [K in Op]: { op: K } & Args<K> }[Op];
-
-export type { BatchItem, Bindable };

@@ -9,7 +9,7 @@ import type { Args, Op, Result, WireFetch } from "./protocol.ts";
 import { checkSql, fromWire, toWire } from "./rows.ts";
 import { Statement } from "./statement.ts";
 import type {
-  CallOptions, Durability, ExecResult, Integers, Params, QueryOptions, Row, SqlValue,
+  CallOptions, Durability, ExecResult, Integers, Params, QueryOptions, Row, ScriptStep, SqlValue,
 } from "./types.ts";
 import { decodeArrays, decodeObjects } from "./wire.ts";
 
@@ -51,7 +51,7 @@ export abstract class Queries {
    * committed stays. Parameters by position are used up in the order of the statements.
    */
   async exec(sql: string, params?: Params, options: CallOptions = {}): Promise<ExecResult> {
-    const args = { sql: checkSql(sql), params: toWire(params), rows: false };
+    const args = { sql: checkSql(sql), params: toWire(params), keep: "nothing" as const };
     const { changes, lastInsertRowid, statements } = await callOn(this.port, "run", args, options);
     return { changes, lastInsertRowid, statements };
   }
@@ -61,9 +61,22 @@ export abstract class Queries {
   /** Runs every statement of `sql`; the rows of the last one that returns any, as objects. */
   query<T = Row>(sql: string, params?: Params, options?: QueryOptions): Promise<T[]>;
   async query(sql: string, params?: Params, options: QueryOptions = {}): Promise<Row[] | SqlValue[][]> {
-    const args = { sql: checkSql(sql), params: toWire(params), rows: true };
-    const { rows } = await callOn(this.port, "run", args, options);
-    return fromWire(rows, options, this.port.integers);
+    const args = { sql: checkSql(sql), params: toWire(params), keep: "rows" as const };
+    const { steps } = await callOn(this.port, "run", args, options);
+    return fromWire(steps[0]?.rows, options, this.port.integers);
+  }
+
+  /** Runs every statement of `sql` and returns what each of them did: for consoles and scripts. */
+  async script(sql: string, params?: Params, options: CallOptions & { integers?: Integers } = {}): Promise<ScriptStep[]> {
+    const args = { sql: checkSql(sql), params: toWire(params), keep: "all" as const };
+    const { steps } = await callOn(this.port, "run", args, options);
+    return steps.map(({ end, rows, changes, lastInsertRowid }, index) => ({
+      sql: sql.slice(steps[index - 1]?.end ?? 0, end).trim(),
+      columns: rows?.columns ?? [],
+      rows: fromWire(rows, { ...options, rowMode: "array" }, this.port.integers) as SqlValue[][],
+      changes,
+      lastInsertRowid,
+    }));
   }
 
   /** The first row that `query` would give, or `undefined`. The statement runs to its end all the same. */

@@ -106,6 +106,16 @@ export interface ExecResult extends RunResult {
   statements: number;
 }
 
+/** What one statement of a script did. */
+export interface ScriptStep extends RunResult {
+  /** Its text. */
+  sql: string;
+  /** The names of its columns; empty if it returns no rows. */
+  columns: string[];
+  /** Its rows, as arrays: a console shows columns of the same name too. */
+  rows: SqlValue[][];
+}
+
 /** One item of a batch: SQL; SQL with parameters; or one statement for many rows of parameters. */
 export type BatchItem =
   | string

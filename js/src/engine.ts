@@ -1,0 +1,89 @@
+// The wasm as TypeScript sees it, and which of its two forms is called.
+//
+// Must not know messages. The rule it keeps: a call that may read the medium goes through here, so that the
+// form that can be suspended is used where (and only where) the medium must be waited for.
+
+/** What `prepare` gives. */
+export interface Prepared {
+  id: number;
+  /** Where the statement's text ends, as a UTF-16 index. */
+  tail: number;
+  columns: string[];
+  parameters: (string | null)[];
+  readonly: boolean;
+}
+
+/** A session of the wasm. One call at a time. */
+export interface RawSession {
+  prepare(sql: string, from: number): Prepared | undefined;
+  bind(id: number, params: Uint8Array): void;
+  step(id: number, maxRows: number, maxBytes: number): Uint8Array;
+  runMany(id: number, params: Uint8Array): void;
+  reset(id: number): void;
+  finalize(id: number): void;
+  settleNow(): boolean;
+  settle(): Promise<void>;
+  inTransaction(): boolean;
+  tend(): boolean;
+  refill(): Promise<void>;
+  status(): string;
+  recovery(): string;
+  changes(): number;
+  totalChanges(): number;
+  lastInsertRowid(): bigint;
+  verify(): string;
+  exportStart(): number;
+  exportRead(offset: number, length: number): Uint8Array;
+  exportEnd(): void;
+  importStart(bytes: number): void;
+  importWrite(bytes: Uint8Array): void;
+  importEnd(): void;
+  importCancel(): void;
+  storeFiles(): string;
+  storeRead(name: string, offset: number, length: number): Uint8Array;
+  close(): void;
+  closed(): Promise<void>;
+  release(): void;
+}
+
+/** A medium before it is recovered. */
+export interface RawMedium {
+  start(options: string): RawSession;
+}
+
+/** The methods that may read the medium: each exists as `x` and as `x_jspi`. */
+type Reading = {
+  [K in keyof RawSession]: RawSession[K] extends (...args: never[]) => Promise<unknown> ? never : K;
+}[keyof RawSession];
+
+type Returned<K extends Reading> = ReturnType<RawSession[K]>;
+
+/** A session, called in the form that fits. */
+export class Engine {
+  /** The session itself, for the calls that never read. */
+  readonly raw: RawSession;
+  readonly #suspends: boolean;
+
+  /** `suspends`: the medium must be waited for, and the browser can suspend wasm. */
+  constructor(raw: RawSession, suspends: boolean) {
+    this.raw = raw;
+    this.#suspends = suspends;
+  }
+
+  /** Calls `method`; what it returns is a promise exactly if it could be suspended. */
+  call<K extends Reading>(method: K, ...args: Parameters<RawSession[K]>): Returned<K> | Promise<Returned<K>> {
+    return invoke(this.raw, method, this.#suspends, args) as Returned<K> | Promise<Returned<K>>;
+  }
+}
+
+/** Starts a session on `medium`: reads and recovers what is there. */
+export async function start(medium: RawMedium, options: string, suspends: boolean): Promise<Engine> {
+  return new Engine((await invoke(medium, "start", suspends, [options])) as RawSession, suspends);
+}
+
+function invoke(target: object, method: string, suspends: boolean, args: unknown[]): unknown {
+  const methods = target as Record<string, ((...args: unknown[]) => unknown) | undefined>;
+  const chosen = (suspends ? methods[`${method}_jspi`] : undefined) ?? methods[method];
+  if (chosen === undefined) throw new TypeError(`the wasm has no ${method}; are it and the worker of one version?`);
+  return chosen.apply(target, args);
+}

@@ -1,0 +1,63 @@
+// One owner of a database in all tabs: a Web Lock, and asking its holder to let go.
+//
+// Must not know storage. The rule it keeps: nobody touches the storage without the lock; a waiter that gives up
+// leaves nothing behind.
+
+import { DataSyncError } from "./errors.ts";
+import { lockOf } from "./places.ts";
+
+/** A lock that is held. */
+export interface Lock {
+  release(): void;
+}
+
+/** Takes the lock of `name`; `wanted` is called when another tab asks for it. */
+export async function take(name: string, wait: boolean | number, wanted: (by: string) => void): Promise<Lock> {
+  const channel = new BroadcastChannel(lockOf(name));
+  const release = await hold(lockOf(name), { ifAvailable: true }) ?? await waitFor(name, wait, channel);
+  if (!release) {
+    channel.close();
+    throw busy(name, wait);
+  }
+  channel.onmessage = ({ data }: MessageEvent<{ wanted?: string } | null>) => {
+    if (typeof data?.wanted === "string") wanted(data.wanted);
+  };
+  return {
+    release() {
+      channel.close();
+      release();
+    },
+  };
+}
+
+async function waitFor(name: string, wait: boolean | number, channel: BroadcastChannel): Promise<(() => void) | undefined> {
+  if (wait === false || wait === 0) return undefined;
+  channel.postMessage({ wanted: globalThis.location?.href ?? "" });
+  return hold(lockOf(name), typeof wait === "number" ? { signal: AbortSignal.timeout(wait) } : {});
+}
+
+/** The function that gives the lock back, or `undefined` if it could not be had. */
+function hold(name: string, options: LockOptions): Promise<(() => void) | undefined> {
+  return new Promise((resolve, reject) => {
+    const held = (lock: globalThis.Lock | null): Promise<void> | undefined => {
+      if (!lock) {
+        resolve(undefined);
+        return undefined;
+      }
+      return new Promise<void>((release) => resolve(release));
+    };
+    navigator.locks.request(name, options, held).catch((error: unknown) => {
+      if (options.signal?.aborted) resolve(undefined);
+      else reject(error);
+    });
+  });
+}
+
+function busy(name: string, wait: boolean | number): DataSyncError {
+  const waited = typeof wait === "number" && wait > 0 ? ` (waited ${wait} ms)` : "";
+  return new DataSyncError(
+    "Busy",
+    `"${name}" is open in another tab, or in this page${waited}. Close it there, or open it with { wait: true }: then its ` +
+      'holder gets the event "wanted", and this opens as soon as it is closed.',
+  );
+}

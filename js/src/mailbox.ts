@@ -1,0 +1,331 @@
+// The worker's queue: one call at a time, whose turn it is, and when answers leave.
+//
+// Must not know SQL nor the wasm. The rules it keeps: every call is answered exactly once; while a transaction
+// is open only its own calls run; the answers of one turn leave together, after one barrier.
+
+import type { Engine } from "./engine.ts";
+import { asError, DataSyncError, partsOf } from "./errors.ts";
+import { Herald } from "./herald.ts";
+import { Ownership } from "./ownership.ts";
+import type { Call, FromWorker, Op, ToWorker, WireStorage } from "./protocol.ts";
+import { Runner, type Runs } from "./runner.ts";
+import { Settling, type Outgoing } from "./settling.ts";
+import { SyncTimer } from "./autosync.ts";
+import { transfersOf } from "./transfers.ts";
+import type { Durability } from "./types.ts";
+
+/** How long a turn executes before its answers leave, and a call before messages are let in, ms. */
+const TURN_MS = 12;
+/** How often background work is done although calls keep coming, ms. */
+const TEND_MS = 50;
+
+/** An open database, as `opening.ts` gives it. */
+export interface Session {
+  engine: Engine;
+  storage: WireStorage;
+  durability: Durability;
+  autoSync: SyncTimer;
+  /** What `open` answers. */
+  answer: unknown;
+  /** Gives the lock back. */
+  leave(): void;
+}
+
+/** What the mailbox needs of the world. */
+export interface World {
+  post(message: FromWorker, transfer: Transferable[]): void;
+  /** Runs `open` or `importStore`. `importStore` gives no session. */
+  begin(call: Call, wanted: (by: string) => void): Promise<{ session?: Session; answer: unknown }>;
+  /** Lets waiting messages in. */
+  breathe(): Promise<void>;
+  /** Ends the worker. */
+  end(): void;
+}
+
+/** The queue. */
+export class Mailbox {
+  readonly #world: World;
+  readonly #ownership = new Ownership((id, error) => this.#expire(id, error));
+  readonly #herald: Herald;
+  #queue: Call[] = [];
+  #session: Session | undefined;
+  #runner: Runner | undefined;
+  #settling: Settling | undefined;
+  #running: number | undefined;
+  #busy = false;
+  #begun = 0;
+  #tended = 0;
+  #cancelled = false;
+  #dead = false;
+
+  constructor(world: World) {
+    this.#world = world;
+    this.#herald = new Herald((event) => this.#world.post({ type: "event", event }, []));
+  }
+
+  /** Takes one message. */
+  hear(message: ToWorker): void {
+    if (this.#dead) return;
+    switch (message.type) {
+      case "calls":
+        this.#queue.push(...message.calls);
+        for (const call of message.calls) if (call.request.op === "close") this.#giveUpOwner();
+        void this.#drain();
+        return;
+      case "cancel":
+        this.#cancel(message.id);
+        return;
+      case "watch":
+        this.#herald.watch(message.events, this.#runner);
+        return;
+      case "release":
+        this.#release();
+        return;
+      default:
+        this.#herald.error(new DataSyncError("Misuse", `The worker was sent a message of unknown type "${String((message as { type?: unknown }).type)}".`));
+    }
+  }
+
+  async #drain(): Promise<void> {
+    if (this.#busy) return;
+    this.#busy = true;
+    try {
+      while (!this.#dead) {
+        const turn = await this.#turn();
+        if (turn.length === 0) break;
+        this.#acknowledge(turn);
+        if (performance.now() - this.#tended > TEND_MS) await this.#tend();
+      }
+    } finally {
+      this.#busy = false;
+    }
+    this.#ownership.rest(this.#queue.length > 0);
+    this.#rest();
+  }
+
+  /** Executes what may run, for one turn; the answers. */
+  async #turn(): Promise<Outgoing[]> {
+    const turn: Outgoing[] = [];
+    this.#begun = performance.now();
+    for (;;) {
+      const at = this.#queue.findIndex((call) => this.#ownership.lets(call));
+      const call = this.#queue[at];
+      if (!call) return turn;
+      // What was answered before is durable, or known not to be, before the session goes.
+      if (call.request.op === "close" && turn.length > 0) return turn;
+      this.#queue.splice(at, 1);
+      const answer = await this.#answer(call);
+      if (this.#dead) return [];
+      if (call.id !== 0) turn.push(answer);
+      if (performance.now() - this.#begun > TURN_MS) return turn;
+    }
+  }
+
+  async #answer(call: Call): Promise<Outgoing> {
+    this.#running = call.id;
+    this.#cancelled = false;
+    const durability = call.durability ?? this.#session?.durability;
+    const now = durability === "applied" && call.request.op !== "sync";
+    if (call.tx !== undefined && call.tx === this.#ownership.owner) this.#ownership.stir();
+    try {
+      const ok = await this.#execute(call);
+      return { answer: { id: call.id, ok }, transfer: transfersOf(ok), now };
+    } catch (error) {
+      this.#trap(error);
+      return { answer: { id: call.id, error: partsOf(error) }, transfer: [], now };
+    } finally {
+      this.#running = undefined;
+    }
+  }
+
+  async #execute(call: Call): Promise<unknown> {
+    const { op } = call.request;
+    if (op === "open" || op === "importStore") return this.#open(call);
+    const runner = this.#runner, session = this.#session;
+    if (!runner || !session) {
+      throw new DataSyncError("Misuse", `A message came out of order: "${String(op)}" before "open".`);
+    }
+    this.#ownership.check(call);
+    if (op === "storage") return session.storage;
+    if (op === "sync") return this.#sync(runner);
+    if (op === "close") return this.#close(call, runner, session);
+    return this.#owned(call, op, runner);
+  }
+
+  /** Runs `op`, and keeps track of who owns the connection. */
+  async #owned(call: Call, op: Runs, runner: Runner): Promise<unknown> {
+    const { request } = call;
+    if ((op === "commit" || (isImport(op) && op !== "importStart")) && call.tx === undefined) throw outOfOrder(op);
+    const result = await runner.run(op, request as never, call.tx).catch((error: unknown) => {
+      if (call.tx !== undefined && op !== "rollback" && !isImport(op)) this.#lost(runner, error);
+      throw error;
+    });
+    if (request.op === "begin") this.#ownership.take(request.id, request);
+    else if (request.op === "importStart") this.#ownership.take(request.id);
+    else if (op === "commit" || op === "rollback" || op === "importEnd" || op === "importCancel") this.#ownership.leave();
+    else if (call.tx !== undefined && !isImport(op)) this.#lost(runner, undefined);
+    return result;
+  }
+
+  /** SQLite, or a statement, may have ended the transaction: then nothing more may run in its name. */
+  #lost(runner: Runner, error: unknown): void {
+    if (this.#ownership.owner === undefined || runner.inTransaction()) return;
+    runner.endOf(this.#ownership.owner);
+    const why = error === undefined
+      ? "A statement ended the transaction. Leave COMMIT and ROLLBACK to transaction(): it commits when its function returns."
+      : `SQLite rolled the transaction back: ${asError(error).message}`;
+    this.#ownership.leave(new DataSyncError("TransactionLost", why));
+    if (error === undefined) throw new DataSyncError("TransactionLost", why);
+  }
+
+  async #open(call: Call): Promise<unknown> {
+    if (this.#session) throw new DataSyncError("Misuse", 'A message came out of order: a second "open".');
+    const { session, answer } = await this.#world.begin(call, (by) => this.#herald.wanted(by));
+    if (!session) return answer;
+    const { engine } = session;
+    this.#session = session;
+    this.#runner = new Runner(engine, () => this.#breathe());
+    this.#settling = new Settling(engine, (ready) => this.#post(ready), (ms) => this.#herald.synced(ms));
+    session.autoSync.start((cause) => void this.#syncSoon(cause));
+    return answer;
+  }
+
+  async #sync(runner: Runner): Promise<{ committed: number; durable: number }> {
+    this.#herald.cause = "call";
+    await this.#settling?.now();
+    this.#session?.autoSync.clean();
+    const { committed, durable } = runner.status();
+    return { committed, durable };
+  }
+
+  /** The timer's sync: nobody waits for it, so what fails is an event. */
+  async #syncSoon(cause: "timer" | "dirty"): Promise<void> {
+    this.#herald.cause = cause;
+    try {
+      await this.#settling?.now();
+    } catch (error) {
+      this.#herald.error(asError(error));
+    }
+  }
+
+  async #close(call: Call, runner: Runner, session: Session): Promise<undefined> {
+    session.autoSync.stop();
+    this.#herald.cause = "close";
+    await this.#settling?.rest();
+    try {
+      await runner.run("close", {}, call.tx);
+    } finally {
+      this.#session = this.#runner = this.#settling = undefined;
+      session.leave();
+    }
+  }
+
+  #acknowledge(turn: Outgoing[]): void {
+    if (this.#runner) this.#herald.turn(this.#runner);
+    const now = this.#settling ? turn.filter((outgoing) => outgoing.now) : turn;
+    if (now.length > 0) this.#post(now);
+    if (now.length === turn.length) {
+      this.#session?.autoSync.dirty(now.length);
+      return;
+    }
+    this.#herald.cause = "answer";
+    this.#settling?.hold(turn.filter((outgoing) => !outgoing.now));
+  }
+
+  #post(ready: Outgoing[]): void {
+    const answers = ready.map(({ answer }) => answer);
+    this.#world.post({ type: "answers", answers }, ready.flatMap(({ transfer }) => transfer));
+  }
+
+  /** Background work, when nothing else is to do. */
+  #rest(): void {
+    if (!this.#session || this.#dead) return;
+    setTimeout(() => {
+      if (this.#busy || !this.#session) return;
+      this.#busy = true;
+      void this.#tend().then((more) => {
+        this.#busy = false;
+        if (this.#queue.some((call) => this.#ownership.lets(call))) void this.#drain();
+        else if (more) this.#rest();
+      });
+    }, 0);
+  }
+
+  /** One bounded step of background work; whether there is more. What fails is told, and ends it. */
+  async #tend(): Promise<boolean> {
+    const engine = this.#session?.engine;
+    this.#tended = performance.now();
+    if (!engine) return false;
+    try {
+      const more = await engine.call("tend");
+      await engine.raw.refill();
+      if (this.#runner) this.#herald.turn(this.#runner);
+      return more;
+    } catch (error) {
+      this.#trap(error);
+      this.#herald.error(asError(error));
+      return false;
+    }
+  }
+
+  async #breathe(): Promise<void> {
+    if (this.#cancelled) throw cancelled("between two chunks of its rows; what it had changed is undone");
+    if (performance.now() - this.#begun <= TURN_MS) return;
+    await this.#world.breathe();
+    this.#begun = performance.now();
+    if (this.#cancelled) throw cancelled("between two chunks of its rows; what it had changed is undone");
+  }
+
+  #cancel(id: number): void {
+    if (this.#running === id) this.#cancelled = true;
+    const at = this.#queue.findIndex((call) => call.id === id);
+    if (at < 0) return;
+    this.#queue.splice(at, 1);
+    const error = partsOf(cancelled("before it began; nothing was changed"));
+    this.#post([{ answer: { id, error }, transfer: [], now: true }]);
+  }
+
+  /** Rolls the transaction `id` back, before anything else. */
+  #expire(id: number, error: DataSyncError): void {
+    if (this.#ownership.owner !== id) return;
+    this.#ownership.leave(error);
+    // Calls of the transaction that wait are answered with the reason; the rollback is nobody's call.
+    this.#queue.unshift({ id: 0, request: { op: "rollback", id } });
+    void this.#drain();
+  }
+
+  /** A database that is closed does not wait for a transaction that is not over. */
+  #giveUpOwner(): void {
+    const { owner } = this.#ownership;
+    if (owner !== undefined) this.#expire(owner, new DataSyncError("Closed", "The database was closed in mid-transaction; it was rolled back."));
+  }
+
+  #release(): void {
+    this.#dead = true;
+    try {
+      this.#session?.engine.raw.release();
+    } finally {
+      this.#session?.leave();
+      this.#world.end();
+    }
+  }
+
+  /** A wasm that trapped is in no state to be asked again. */
+  #trap(error: unknown): void {
+    if (!(error instanceof WebAssembly.RuntimeError) || this.#dead) return;
+    this.#dead = true;
+    this.#world.post({ type: "died", message: error.message }, []);
+  }
+}
+
+function cancelled(when: string): DataSyncError {
+  return new DataSyncError("Aborted", `Stopped by its AbortSignal ${when}.`);
+}
+
+function isImport(op: Op): boolean {
+  return op === "importStart" || op === "importWrite" || op === "importEnd" || op === "importCancel";
+}
+
+function outOfOrder(op: Op): DataSyncError {
+  return new DataSyncError("Misuse", `A message came out of order: "${op}" outside a transaction.`);
+}

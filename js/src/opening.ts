@@ -1,0 +1,175 @@
+// In the worker: from a name to a session that is recovered and alone.
+//
+// The rules it keeps: the lock first, then the storage; never memory unless asked for by name; a database is
+// opened where it is, not made a second time elsewhere.
+
+import init, { Medium, importStore } from "datasync-wasm";
+import { SyncTimer } from "./autosync.ts";
+import { start, type Engine, type RawMedium } from "./engine.ts";
+import { asError, type DataSyncError } from "./errors.ts";
+import { missing, wasmFailed } from "./environment.ts";
+import { take, type Lock } from "./lock.ts";
+import type { Session } from "./mailbox.ts";
+import { placesOf } from "./places.ts";
+import type { Opening, WireOptions, WireStorage } from "./protocol.ts";
+import type { Backend, RecoveryReport, StoreFile } from "./types.ts";
+
+interface Choice {
+  backend: Backend;
+  why: string;
+  /** Nobody asked for it, and nothing is there: another may be tried. */
+  free: boolean;
+}
+
+/** Whether wasm can be suspended here. Looked at before the wasm's own code is run, which needs a stand-in. */
+const suspends = "Suspending" in WebAssembly;
+
+/** Opens the database. */
+export async function openSession(
+  { options, module }: Opening, wanted: (by: string) => void, compiled: (module: WebAssembly.Module) => void,
+): Promise<Session> {
+  const loading = load(module, options.wasmUrl, compiled);
+  loading.catch(() => {});
+  const lock = await lockFor(options, wanted);
+  try {
+    const choice = await choose(options);
+    await loading;
+    const { engine, storage } = await startOn(choice, options);
+    const recovery = camel(JSON.parse(engine.raw.recovery())) as RecoveryReport;
+    const { durability = "durable", autoSync } = options;
+    return {
+      engine,
+      storage,
+      durability,
+      autoSync: new SyncTimer(autoSync),
+      answer: { backend: storage.backend, recovery },
+      leave: () => lock?.release(),
+    };
+  } catch (error) {
+    lock?.release();
+    throw error;
+  }
+}
+
+/** Makes a database of a store's raw files. */
+export async function importFiles({ options, module, files }: Opening & { files: StoreFile[] }): Promise<{ backend: Backend }> {
+  const loading = load(module, options.wasmUrl, () => {});
+  loading.catch(() => {});
+  const lock = await lockFor(options, () => {});
+  try {
+    const { backend } = await choose(options);
+    await loading;
+    await importStore(backend, options.name, files);
+    return { backend };
+  } finally {
+    lock?.release();
+  }
+}
+
+async function lockFor(options: WireOptions, wanted: (by: string) => void): Promise<Lock | undefined> {
+  if (options.backend === "memory") return undefined;
+  const refused = await missing(options.backend ?? "indexeddb");
+  if (refused) throw refused;
+  return take(options.name, options.wait ?? false, wanted);
+}
+
+async function choose({ name, backend }: WireOptions): Promise<Choice> {
+  if (backend !== undefined) return { backend, why: `The application asked for "${backend}".`, free: false };
+  const there = await placesOf(name);
+  const noOpfs = await missing("opfs");
+  if (there.includes("opfs") && !noOpfs) return { backend: "opfs", why: "The database is there already.", free: false };
+  if (there.includes("indexeddb")) {
+    return { backend: "indexeddb", why: "The database is there already; export and import move it.", free: false };
+  }
+  if (!noOpfs) return { backend: "opfs", why: "OPFS sync access handles work here, and are the fastest.", free: true };
+  return { backend: "indexeddb", why: `OPFS does not work here: ${noOpfs.message}`, free: true };
+}
+
+async function startOn(choice: Choice, options: WireOptions): Promise<{ engine: Engine; storage: WireStorage }> {
+  try {
+    return await startAt(choice.backend, choice.why, options);
+  } catch (error) {
+    if (!choice.free || choice.backend !== "opfs" || !cannotAtAll(asError(error))) throw error;
+    const why = `OPFS does not work here: ${asError(error).message}`;
+    return startAt("indexeddb", why, options);
+  }
+}
+
+/** WebKitGTK has the methods, and then says that it does not support them. */
+function cannotAtAll(error: DataSyncError): boolean {
+  return error.kind === "Environment" || /NotSupportedError/.test(error.message);
+}
+
+async function startAt(backend: Backend, why: string, options: WireOptions) {
+  const reads = readsOf(backend);
+  const medium = await mediumOf(backend, options, reads);
+  const { durability = "durable" } = options;
+  const engine = await start(medium, JSON.stringify(startOptions(options)), reads === "on-demand");
+  const storage: WireStorage = { backend, why, durability: backend === "memory" ? "none" : durability, reads };
+  return { engine, storage };
+}
+
+function readsOf(backend: Backend): WireStorage["reads"] {
+  if (backend === "opfs") return "handle";
+  if (backend === "memory") return "memory";
+  return suspends ? "on-demand" : "resident";
+}
+
+function mediumOf(backend: Backend, options: WireOptions, reads: WireStorage["reads"]): Promise<RawMedium> | RawMedium {
+  const { name, create = true, readOnly = false, cacheBytes, residentLimitBytes } = options;
+  switch (backend) {
+    case "opfs":
+      return Medium.opfs(name, JSON.stringify({ create: create && !readOnly, readOnly }));
+    case "indexeddb":
+      return Medium.indexeddb(name, JSON.stringify({ resident: reads === "resident", residentLimitBytes, cacheBytes, create, readOnly }));
+    case "memory":
+      return Medium.memory(name);
+  }
+}
+
+function startOptions(options: WireOptions): Record<string, unknown> {
+  const { segmentBytes, logCapBytes, cacheBytes, checksum, durability } = options;
+  const { readOnly = false, create = true, foreignKeys = true } = options;
+  return { segmentBytes, logCapBytes, cacheBytes, checksum, durability, readOnly, create, foreignKeys };
+}
+
+let loaded: Promise<void> | undefined;
+
+/** Loads the wasm, once. */
+function load(
+  module: WebAssembly.Module | undefined, url: string | undefined, compiled: (module: WebAssembly.Module) => void,
+): Promise<void> {
+  loaded ??= (async () => {
+    // The wasm's own code names this when it starts, even where nothing is ever suspended.
+    (WebAssembly as { Suspending?: unknown }).Suspending ??= function (f: unknown) {
+      return f;
+    };
+    try {
+      if (module) {
+        await init({ module_or_path: module });
+        return;
+      }
+      const found = await compile(url ?? new URL("./datasync_bg.wasm", import.meta.url).href);
+      await init({ module_or_path: found });
+      compiled(found);
+    } catch (error) {
+      loaded = undefined;
+      throw wasmFailed(error);
+    }
+  })();
+  return loaded;
+}
+
+async function compile(url: string): Promise<WebAssembly.Module> {
+  const response = await fetch(url);
+  if (!response.ok) throw new Error(`${url}: HTTP ${response.status}`);
+  const type = response.headers.get("content-type") ?? "";
+  if (type.startsWith("application/wasm")) return WebAssembly.compileStreaming(response);
+  return WebAssembly.compile(await response.arrayBuffer());
+}
+
+/** The Rust side may say `torn_tail_bytes`; this side says `tornTailBytes`. */
+function camel(report: Record<string, unknown>): Record<string, unknown> {
+  const entries = Object.entries(report);
+  return Object.fromEntries(entries.map(([key, value]) => [key.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()), value]));
+}

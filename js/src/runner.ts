@@ -1,0 +1,353 @@
+// Runs one operation at a time on the engine.
+//
+// Must not know the queue, nor whose turn it is. The rules it keeps: a statement that was begun is run to its
+// end or reset; what was begun for a call that fails is undone; rows leave in bounded chunks.
+
+import type { Engine } from "./engine.ts";
+import { DataSyncError } from "./errors.ts";
+import type { Args, Mode, Op, Result, Want, WireItem, WireResult, WireRows, WireStep } from "./protocol.ts";
+import { bind, order, Statements, Supply, type Held } from "./statements.ts";
+import type { RunResult, Stats, StoreFile, VerifyReport } from "./types.ts";
+import { decodeArrays, encode, head } from "./wire.ts";
+
+const CHUNK_ROWS = 0x7fff_ffff;
+const CHUNK_BYTES = 1 << 20;
+const BEGIN: Record<Mode, string> = { deferred: "BEGIN", immediate: "BEGIN IMMEDIATE", exclusive: "BEGIN EXCLUSIVE" };
+
+/** What runs here: every operation on an open database. */
+export type Runs = Exclude<Op, "open" | "importStore" | "storage" | "sync">;
+type Handlers = { [K in Runs]: (args: Args<K>, tx: number | undefined) => Promise<Result<K>> };
+
+interface Cursor {
+  held: Held;
+  tx: number | undefined;
+}
+
+/** The operations of one session. */
+export class Runner {
+  readonly #engine: Engine;
+  readonly #breathe: () => Promise<void>;
+  readonly #statements: Statements;
+  readonly #cursors = new Map<number, Cursor>();
+  #lastCursor = 0;
+  #exporting = false;
+  #importing = false;
+
+  /** `breathe` lets messages in between two chunks, and throws when the call is no longer wanted. */
+  constructor(engine: Engine, breathe: () => Promise<void>) {
+    this.#engine = engine;
+    this.#breathe = breathe;
+    this.#statements = new Statements(engine);
+  }
+
+  /** Runs `op` for the transaction `tx`, or for nobody's. */
+  run<K extends Runs>(op: K, args: Args<K>, tx: number | undefined): Promise<Result<K>> {
+    const handler = this.#handlers[op] as Handlers[K] | undefined;
+    if (!handler) throw new DataSyncError("Misuse", `There is no operation "${op}". Are worker and page of one version?`);
+    return handler(args, tx);
+  }
+
+  readonly #handlers: Handlers = {
+    run: ({ sql, params, keep }) => this.#run(sql, new Supply(params), keep),
+    prepare: ({ sql }) => this.#prepare(sql),
+    statement: async ({ statement, params, want }) => {
+      const held = await this.#statements.recall(statement);
+      return this.#use(held, new Supply(params), want, true);
+    },
+    finalize: async ({ statement }) => this.#forget(statement),
+    cursor: ({ sql, params, maxRows }, tx) => this.#cursor(sql, new Supply(params), maxRows, tx),
+    fetch: ({ cursor, maxRows }) => this.#fetch(cursor, maxRows),
+    uncursor: async ({ cursor }) => this.#uncursor(cursor),
+    begin: ({ mode }) => this.#begin(mode ?? "immediate"),
+    commit: ({ id }) => this.#commit(id),
+    rollback: ({ id }) => this.#rollback(id),
+    batch: ({ items, mode }) => this.#batch(items, mode),
+    stats: async () => this.status(),
+    verify: async () => JSON.parse(await this.#engine.call("verify")) as VerifyReport,
+    exportStart: () => this.#exportStart(),
+    exportRead: async ({ offset, length }) => this.#engine.call("exportRead", offset, length),
+    exportEnd: async () => this.#exportEnd(),
+    importStart: ({ bytes }) => this.#importStart(bytes),
+    importWrite: async ({ bytes }) => void (await this.#engine.call("importWrite", bytes)),
+    importEnd: () => this.#importEnd(),
+    importCancel: () => this.#importCancel(),
+    exportStore: () => this.#exportStore(),
+    close: () => this.#close(),
+  };
+
+  /** Numbers about the database. */
+  status(): Stats {
+    return JSON.parse(this.#engine.raw.status()) as Stats;
+  }
+
+  /** Whether a transaction is open, whoever began it. */
+  inTransaction(): boolean {
+    return this.#engine.raw.inTransaction();
+  }
+
+  /** Frees the cursors of the transaction `tx`. */
+  endOf(tx: number): void {
+    for (const [id, cursor] of this.#cursors) if (cursor.tx === tx) this.#uncursor(id);
+  }
+
+  async #run(sql: string, supply: Supply, keep: Args<"run">["keep"]): Promise<Result<"run">> {
+    const { raw } = this.#engine;
+    let statements = 0, changes = 0, from = 0;
+    let steps: WireStep[] = [];
+    for (;;) {
+      const held = await this.#statements.take(sql, from);
+      if (!held) break;
+      const last = Statements.last(held), end = held.prepared.tail;
+      const want = keep === "nothing" ? "nothing" : "rows";
+      const { rows, ...done } = await this.#use(held, supply, want, last);
+      const step = { end, rows, ...done };
+      if (keep === "all") steps.push(step);
+      else if (rows) steps = [step];
+      statements += 1;
+      changes += done.changes;
+      from = end;
+      if (last) break;
+      await this.#breathe();
+    }
+    return { changes, lastInsertRowid: shrink(raw.lastInsertRowid()), statements, steps };
+  }
+
+  /** Binds and runs `held`, and gives it back. `last`: the supply must be used up. */
+  async #use(held: Held, supply: Supply, want: Want, last: boolean): Promise<WireResult> {
+    const { raw } = this.#engine;
+    try {
+      bind(this.#engine, held, supply.next(held, last));
+      const before = raw.totalChanges();
+      const rows = await this.#rows(held, want);
+      const changes = raw.totalChanges() === before ? 0 : raw.changes();
+      return { changes, lastInsertRowid: shrink(raw.lastInsertRowid()), rows };
+    } finally {
+      this.#statements.give(held);
+    }
+  }
+
+  /** Steps `held` to its end. What fails on the way resets it. */
+  async #rows(held: Held, want: Want): Promise<WireRows | undefined> {
+    const { id, columns, readonly } = held.prepared;
+    const chunks: Uint8Array[] = [];
+    // A statement that changes something runs to its end, whatever is wanted of its rows.
+    const firstOnly = want === "first" && readonly;
+    try {
+      for (;;) {
+        const chunk = await this.#engine.call("step", id, firstOnly ? 1 : CHUNK_ROWS, CHUNK_BYTES);
+        const { done, rows } = head(chunk);
+        if (want !== "nothing" && (rows > 0 || chunks.length === 0)) chunks.push(chunk);
+        if (done) break;
+        if (firstOnly) {
+          this.#engine.raw.reset(id);
+          break;
+        }
+        await this.#breathe();
+      }
+    } catch (error) {
+      this.#reset(id);
+      throw error;
+    }
+    return want === "nothing" || columns.length === 0 ? undefined : { columns, chunks };
+  }
+
+  /** Resetting says again what the step said. */
+  #reset(id: number): void {
+    try {
+      this.#engine.raw.reset(id);
+    } catch {
+      // The step's own error is being told.
+    }
+  }
+
+  async #one(sql: string, what: string): Promise<Held> {
+    const held = await this.#statements.take(sql, 0);
+    if (!held) throw new DataSyncError("Misuse", `There is no statement in what ${what} was given.`);
+    if (held.alone) return held;
+    this.#statements.give(held);
+    throw new DataSyncError("Misuse", `${what} takes one statement; this is more than one. Use exec or query for several.`);
+  }
+
+  async #prepare(sql: string): Promise<Result<"prepare">> {
+    const held = await this.#one(sql, "prepare");
+    const { columns, parameters, readonly } = held.prepared;
+    return { statement: this.#statements.keep(held), columns, parameters, readonly };
+  }
+
+  #forget(statement: number): undefined {
+    this.#statements.forget(statement);
+  }
+
+  async #cursor(sql: string, supply: Supply, maxRows: number, tx: number | undefined): Promise<Result<"cursor">> {
+    const held = await this.#one(sql, "iterate");
+    const cursor = ++this.#lastCursor;
+    this.#cursors.set(cursor, { held, tx });
+    try {
+      bind(this.#engine, held, supply.next(held, true));
+    } catch (error) {
+      this.#uncursor(cursor);
+      throw error;
+    }
+    return { cursor, ...(await this.#fetch(cursor, maxRows)) };
+  }
+
+  async #fetch(cursor: number, maxRows: number): Promise<Result<"fetch">> {
+    const open = this.#cursors.get(cursor);
+    if (!open) throw new DataSyncError("Expired", "These rows are no longer there: their transaction is over. Ask again.");
+    const { id, columns } = open.held.prepared;
+    try {
+      const chunk = await this.#engine.call("step", id, maxRows, CHUNK_BYTES);
+      const { done } = head(chunk);
+      if (done) this.#uncursor(cursor);
+      return { columns, chunk, done };
+    } catch (error) {
+      this.#uncursor(cursor);
+      throw error;
+    }
+  }
+
+  #uncursor(cursor: number): undefined {
+    const open = this.#cursors.get(cursor);
+    if (!open) return;
+    this.#cursors.delete(cursor);
+    this.#reset(open.held.prepared.id);
+    this.#statements.give(open.held);
+  }
+
+  async #begin(mode: Mode): Promise<undefined> {
+    if (this.inTransaction()) {
+      throw new DataSyncError("Misuse", "A transaction that was begun with BEGIN is open. End it with COMMIT or ROLLBACK first.");
+    }
+    await this.#plain(BEGIN[mode]);
+  }
+
+  async #plain(sql: string): Promise<RunResult> {
+    return this.#run(sql, new Supply(undefined), "nothing");
+  }
+
+  async #commit(tx: number): Promise<RunResult> {
+    this.endOf(tx);
+    const { changes, lastInsertRowid } = await this.#plain("COMMIT");
+    return { changes, lastInsertRowid };
+  }
+
+  async #rollback(tx: number): Promise<undefined> {
+    this.endOf(tx);
+    if (this.#importing) await this.#importCancel();
+    if (this.inTransaction()) await this.#plain("ROLLBACK");
+  }
+
+  async #batch(items: WireItem[], mode: Mode): Promise<WireResult[]> {
+    await this.#begin(mode);
+    let item = 0;
+    try {
+      const results: WireResult[] = [];
+      for (; item < items.length; item += 1) {
+        results.push(await this.#item(items[item] as WireItem));
+        if (!this.inTransaction()) {
+          throw new DataSyncError("Misuse", "it ended the batch's transaction. A batch is one transaction; leave COMMIT and ROLLBACK out.");
+        }
+      }
+      await this.#plain("COMMIT");
+      return results;
+    } catch (error) {
+      if (this.inTransaction()) await this.#plain("ROLLBACK");
+      if (error instanceof Error && item < items.length) error.message = `Item ${item}: ${error.message}`;
+      throw error;
+    }
+  }
+
+  async #item(item: WireItem): Promise<WireResult> {
+    if (item.rows === undefined) {
+      const { steps, changes, lastInsertRowid } = await this.#run(item.sql, new Supply(item.params), "rows");
+      return { changes, lastInsertRowid, rows: steps[0]?.rows };
+    }
+    const { raw } = this.#engine;
+    const before = raw.totalChanges();
+    const held = await this.#one(item.sql, "a batch item with rows");
+    try {
+      if (item.count > 0) await this.#engine.call("runMany", held.prepared.id, ordered(held, item));
+    } catch (error) {
+      this.#reset(held.prepared.id);
+      throw error;
+    } finally {
+      this.#statements.give(held);
+    }
+    return { changes: raw.totalChanges() - before, lastInsertRowid: shrink(raw.lastInsertRowid()), rows: undefined };
+  }
+
+  async #exportStart(): Promise<{ bytes: number }> {
+    if (this.#exporting) throw new DataSyncError("Busy", "An export is under way. Wait for it to end, or cancel its stream.");
+    const bytes = await this.#engine.call("exportStart");
+    this.#exporting = true;
+    return { bytes };
+  }
+
+  #exportEnd(): undefined {
+    if (this.#exporting) this.#engine.raw.exportEnd();
+    this.#exporting = false;
+  }
+
+  async #importStart(bytes: number): Promise<undefined> {
+    if (this.inTransaction()) throw new DataSyncError("Misuse", "A transaction is open. End it, then import.");
+    this.#exportEnd();
+    for (const cursor of [...this.#cursors.keys()]) this.#uncursor(cursor);
+    this.#statements.changed();
+    await this.#engine.call("importStart", bytes);
+    this.#importing = true;
+  }
+
+  async #importEnd(): Promise<undefined> {
+    await this.#engine.call("importEnd");
+    this.#importing = false;
+    this.#statements.changed();
+  }
+
+  async #importCancel(): Promise<undefined> {
+    if (this.#importing) await this.#engine.call("importCancel");
+    this.#importing = false;
+    this.#statements.changed();
+  }
+
+  async #exportStore(): Promise<StoreFile[]> {
+    const files = JSON.parse(await this.#engine.call("storeFiles")) as { name: string; bytes: number }[];
+    const out: StoreFile[] = [];
+    for (const { name, bytes } of files) {
+      const whole = new Uint8Array(bytes);
+      for (let at = 0; at < bytes; at += CHUNK_BYTES) {
+        whole.set(await this.#engine.call("storeRead", name, at, Math.min(CHUNK_BYTES, bytes - at)), at);
+      }
+      out.push({ name, bytes: whole });
+    }
+    return out;
+  }
+
+  async #close(): Promise<undefined> {
+    for (const cursor of [...this.#cursors.keys()]) this.#uncursor(cursor);
+    this.#exportEnd();
+    if (this.inTransaction()) await this.#plain("ROLLBACK");
+    this.#statements.clear();
+    await this.#engine.call("close");
+    await this.#engine.raw.closed();
+  }
+}
+
+/** The rows of `item` in the order of the statement's parameters. */
+function ordered(held: Held, item: Extract<WireItem, { count: number }>): Uint8Array {
+  const wants = held.prepared.parameters.length;
+  if (item.names === undefined) {
+    const { columns } = head(item.rows);
+    if (columns === wants) return item.rows;
+    throw new DataSyncError("Misuse", `the statement takes ${wants} parameter(s), and its rows have ${columns} values.`);
+  }
+  const places = order(held, item.names);
+  if (places.length === item.names.length && places.every((place, index) => place === index)) return item.rows;
+  const rows = decodeArrays(item.rows, "bigint").map((row) => places.map((at) => row[at] ?? null));
+  return encode(rows, places.length);
+}
+
+/** A number where it is exact. */
+function shrink(value: bigint): number | bigint {
+  const number = Number(value);
+  return Number.isSafeInteger(number) ? number : value;
+}

@@ -1,0 +1,184 @@
+// The worker's prepared statements: a bounded cache by text, those the page keeps, and binding by name.
+//
+// Must not know the queue. The rule it keeps: a statement is used by one call at a time; one whose schema may
+// have changed is compiled again before it is used, so that its columns are what it says.
+
+import type { Engine, Prepared } from "./engine.ts";
+import { DataSyncError } from "./errors.ts";
+import type { WireParams } from "./protocol.ts";
+import type { SqlValue } from "./types.ts";
+import { encode } from "./wire.ts";
+
+/** Statements kept by their text. */
+const CACHED = 64;
+/** What is left of a text when only this follows: nothing. */
+const BLANK = /^(?:\s|;|--[^\n]*(?:\n|$)|\/\*[^]*?(?:\*\/|$))*$/;
+/** Statements after which columns may have other names. */
+const SCHEMA = /^(?:\s|;|--[^\n]*(?:\n|$)|\/\*[^]*?\*\/)*(?:create|drop|alter|attach|detach|pragma|rollback|reindex|vacuum)\b/i;
+
+/** A statement in use. */
+export interface Held {
+  prepared: Prepared;
+  sql: string;
+  /** The part of `sql` that is this statement. */
+  text: string;
+  /** The whole text was this one statement. */
+  alone: boolean;
+  /** Which schema it was compiled under. */
+  schema: number;
+  /** It is the page's: given back to it, not to the cache. */
+  kept: boolean;
+}
+
+/** All statements of one session. */
+export class Statements {
+  readonly #engine: Engine;
+  readonly #cache = new Map<string, Held>();
+  readonly #kept = new Map<number, Held>();
+  #last = 0;
+  #schema = 0;
+
+  constructor(engine: Engine) {
+    this.#engine = engine;
+  }
+
+  /** The statement that begins at `from` in `sql`; `undefined` if none is left. */
+  async take(sql: string, from: number): Promise<Held | undefined> {
+    const cached = from === 0 ? this.#cache.get(sql) : undefined;
+    if (cached) {
+      this.#cache.delete(sql);
+      if (cached.schema === this.#schema) return cached;
+      this.#engine.raw.finalize(cached.prepared.id);
+    }
+    const prepared = await this.#engine.call("prepare", sql, from);
+    if (!prepared) return undefined;
+    const alone = from === 0 && BLANK.test(sql.slice(prepared.tail));
+    return { prepared, sql, text: sql.slice(from, prepared.tail), alone, schema: this.#schema, kept: false };
+  }
+
+  /** Gives back a statement that `take` or `recall` gave; it has been reset. */
+  give(held: Held): void {
+    if (SCHEMA.test(held.text)) this.#schema += 1;
+    if (held.kept) return;
+    if (!held.alone || this.#cache.has(held.sql)) {
+      this.#engine.raw.finalize(held.prepared.id);
+      return;
+    }
+    this.#cache.set(held.sql, held);
+    if (this.#cache.size <= CACHED) return;
+    const [oldest] = this.#cache;
+    if (!oldest) return;
+    this.#cache.delete(oldest[0]);
+    this.#engine.raw.finalize(oldest[1].prepared.id);
+  }
+
+  /** Whether nothing but white space and comments follows `held`. */
+  static last(held: Held): boolean {
+    return held.alone || BLANK.test(held.sql.slice(held.prepared.tail));
+  }
+
+  /** Keeps `held` for the page; its number. */
+  keep(held: Held): number {
+    const id = ++this.#last;
+    this.#kept.set(id, { ...held, kept: true });
+    return id;
+  }
+
+  /** The statement that is kept as `id`, compiled again if the schema may have changed. */
+  async recall(id: number): Promise<Held> {
+    const held = this.#kept.get(id);
+    if (!held) throw new DataSyncError("Misuse", "This statement was finalized. Prepare it again.");
+    if (held.schema !== this.#schema) {
+      const prepared = await this.#engine.call("prepare", held.sql, 0);
+      if (!prepared) throw new DataSyncError("Misuse", "This statement is empty.");
+      this.#engine.raw.finalize(held.prepared.id);
+      held.prepared = prepared;
+      held.schema = this.#schema;
+    }
+    return held;
+  }
+
+  /** Forgets the statement kept as `id`. */
+  forget(id: number): void {
+    const held = this.#kept.get(id);
+    if (!held) return;
+    this.#kept.delete(id);
+    this.#engine.raw.finalize(held.prepared.id);
+  }
+
+  /** Everything is compiled again before it is used: the whole database was replaced. */
+  changed(): void {
+    this.#schema += 1;
+  }
+
+  /** Forgets every statement: the session is about to close, or to be replaced. */
+  clear(): void {
+    for (const held of [...this.#cache.values(), ...this.#kept.values()]) this.#engine.raw.finalize(held.prepared.id);
+    this.#cache.clear();
+    this.#kept.clear();
+  }
+}
+
+/** Hands the parameters of one call to its statements, one after the other. */
+export class Supply {
+  readonly #params: WireParams | undefined;
+  #used = 0;
+
+  constructor(params: WireParams | undefined) {
+    this.#params = params;
+  }
+
+  /** The values for `held`, in its order. `last`: nothing may be left over. */
+  next(held: Held, last: boolean): SqlValue[] {
+    const { parameters } = held.prepared;
+    const params = this.#params;
+    if (params === undefined) {
+      if (parameters.length > 0) throw count(held, 0);
+      return [];
+    }
+    if (!Array.isArray(params)) return byName(held, params, last);
+    const left = params.length - this.#used;
+    if (left < parameters.length || (last && left > parameters.length)) throw count(held, left);
+    const from = this.#used;
+    this.#used += parameters.length;
+    return params.slice(from, this.#used);
+  }
+}
+
+/** Where in `names` each parameter of `held` is. */
+export function order(held: Held, names: readonly string[]): number[] {
+  const bare = names.map((name) => name.replace(/^[:@$]/, ""));
+  return held.prepared.parameters.map((parameter, index) => {
+    if (parameter === null || parameter.startsWith("?")) {
+      throw new DataSyncError("Misuse", `Parameter ${index + 1} has no name: pass the parameters as an array. In: ${brief(held)}`);
+    }
+    const exact = names.indexOf(parameter);
+    const at = exact >= 0 ? exact : bare.indexOf(parameter.slice(1));
+    if (at < 0) throw new DataSyncError("Misuse", `No value was given for parameter ${parameter}. In: ${brief(held)}`);
+    return at;
+  });
+}
+
+function byName(held: Held, params: { names: string[]; values: SqlValue[] }, last: boolean): SqlValue[] {
+  const places = order(held, params.names);
+  if (held.alone && last && places.length < params.names.length) {
+    const extra = params.names.filter((_, index) => !places.includes(index));
+    throw new DataSyncError("Misuse", `There is no parameter ${extra.join(", ")} in: ${brief(held)}`);
+  }
+  return places.map((at) => params.values[at] as SqlValue);
+}
+
+function count(held: Held, given: number): DataSyncError {
+  const wants = held.prepared.parameters.length;
+  return new DataSyncError("Misuse", `The statement takes ${wants} parameter(s), and ${given} were given. In: ${brief(held)}`);
+}
+
+function brief(held: Held): string {
+  const text = held.text.trim().replace(/\s+/g, " ");
+  return text.length > 80 ? `${text.slice(0, 80)}...` : text;
+}
+
+/** Binds `values` by position. */
+export function bind(engine: Engine, held: Held, values: SqlValue[]): void {
+  if (values.length > 0) engine.raw.bind(held.prepared.id, encode([values], values.length));
+}
