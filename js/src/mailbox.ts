@@ -92,8 +92,9 @@ export class Mailbox {
     try {
       while (!this.#dead) {
         const turn = await this.#turn();
-        if (turn.length === 0) break;
-        this.#acknowledge(turn);
+        if (turn.length > 0) this.#acknowledge(turn);
+        // Looked at again: a call may have come after the turn had ended.
+        else if (this.#next() < 0) break;
         if (performance.now() - this.#tended > TEND_MS) await this.#tend();
       }
     } finally {
@@ -103,12 +104,17 @@ export class Mailbox {
     this.#rest();
   }
 
+  /** Where in the queue the next call is that may run; -1 if there is none. */
+  #next(): number {
+    return this.#queue.findIndex((call) => this.#ownership.lets(call));
+  }
+
   /** Executes what may run, for one turn; the answers. */
   async #turn(): Promise<Outgoing[]> {
     const turn: Outgoing[] = [];
     this.#begun = performance.now();
     for (;;) {
-      const at = this.#queue.findIndex((call) => this.#ownership.lets(call));
+      const at = this.#next();
       const call = this.#queue[at];
       if (!call) return turn;
       // What was answered before is durable, or known not to be, before the session goes.
@@ -245,7 +251,7 @@ export class Mailbox {
       this.#busy = true;
       void this.#tend().then((more) => {
         this.#busy = false;
-        if (this.#queue.some((call) => this.#ownership.lets(call))) void this.#drain();
+        if (this.#next() >= 0) void this.#drain();
         else if (more) this.#rest();
       });
     }, 0);

@@ -128,9 +128,9 @@ function mediumOf(backend: Backend, options: WireOptions, reads: WireStorage["re
 }
 
 function startOptions(options: WireOptions): Record<string, unknown> {
-  const { segmentBytes, logCapBytes, cacheBytes, checksum, durability } = options;
+  const { segmentBytes, logCapBytes, cacheBytes, checksum } = options;
   const { readOnly = false, create = true, foreignKeys = true } = options;
-  return { segmentBytes, logCapBytes, cacheBytes, checksum, durability, readOnly, create, foreignKeys };
+  return { segmentBytes, logCapBytes, cacheBytes, checksum, readOnly, create, foreignKeys };
 }
 
 let loaded: Promise<void> | undefined;

@@ -1,0 +1,195 @@
+// A session without wasm, for the tests of the queue: a list of values and a few words.
+//
+// PUT ? appends, GET returns all, BEGIN / COMMIT / ROLLBACK, FAIL fails, ABORT fails and rolls back, TRAP traps.
+// `barrier` decides how a settle ends.
+
+import { Engine, type Prepared, type RawSession } from "../src/engine.ts";
+import { Mailbox, type World } from "../src/mailbox.ts";
+import { SyncTimer } from "../src/autosync.ts";
+import type { Answer, Call, FromWorker, Request } from "../src/protocol.ts";
+import type { Durability } from "../src/types.ts";
+import { decodeArrays, encode } from "../src/wire.ts";
+
+export class FakeSession {
+  values: unknown[] = [];
+  durable = 0;
+  settles = 0;
+  tends = 0;
+  released = false;
+  /** `undefined`: the barrier is over at once. */
+  barrier: (() => Promise<void>) | undefined;
+  #before: unknown[] | undefined;
+  #statements = new Map<number, { sql: string; params: unknown[]; at: number }>();
+  #last = 0;
+  #changes = 0;
+
+  prepare(sql: string, from: number): Prepared | undefined {
+    const rest = sql.slice(from);
+    const blank = /^[\s;]*/.exec(rest)?.[0].length ?? 0;
+    if (blank === rest.length) return undefined;
+    const semicolon = rest.indexOf(";", blank);
+    const end = semicolon < 0 ? rest.length : semicolon + 1;
+    const text = rest.slice(blank, end).replace(/;$/, "").trim();
+    const word = text.split(" ")[0] ?? "";
+    if (!/^(PUT|GET|BEGIN|COMMIT|ROLLBACK|FAIL|ABORT|TRAP|SAVEPOINT|RELEASE)$/.test(word)) {
+      throw Object.assign(new Error(`near "${word}": syntax error`), { kind: "Sql", code: 1 });
+    }
+    this.#last += 1;
+    this.#statements.set(this.#last, { sql: word, params: [], at: 0 });
+    const parameters = [...text.matchAll(/[?]|:\w+/g)].map(([name]) => (name === "?" ? null : name));
+    return { id: this.#last, tail: from + end, columns: word === "GET" ? ["value"] : [], parameters, readonly: word === "GET" };
+  }
+  bind(id: number, chunk: Uint8Array): void {
+    this.#of(id).params = decodeArrays(chunk)[0] ?? [];
+  }
+  step(id: number, maxRows: number): Uint8Array {
+    const statement = this.#of(id);
+    const rows: unknown[][] = [];
+    switch (statement.sql) {
+      case "PUT":
+        this.values.push(statement.params[0]);
+        this.#changes += 1;
+        break;
+      case "GET": {
+        rows.push(...this.values.slice(statement.at, statement.at + maxRows).map((value) => [value]));
+        statement.at += rows.length;
+        const chunk = encode(rows as never, 1);
+        if (statement.at >= this.values.length) this.#done(chunk, statement);
+        return chunk;
+      }
+      case "BEGIN":
+        this.#before = [...this.values];
+        break;
+      case "COMMIT":
+        this.#before = undefined;
+        break;
+      case "ROLLBACK":
+        this.values = this.#before ?? this.values;
+        this.#before = undefined;
+        break;
+      case "FAIL":
+        throw Object.assign(new Error("UNIQUE constraint failed"), { kind: "Constraint", code: 2067 });
+      case "ABORT":
+        this.values = this.#before ?? this.values;
+        this.#before = undefined;
+        throw Object.assign(new Error("disk full"), { kind: "Full", code: 13 });
+      case "TRAP":
+        throw new WebAssembly.RuntimeError("unreachable");
+    }
+    const chunk = encode([], 0);
+    this.#done(chunk, statement);
+    return chunk;
+  }
+  runMany(id: number, chunk: Uint8Array): void {
+    for (const row of decodeArrays(chunk)) {
+      this.#of(id).params = row;
+      this.step(id, 0);
+    }
+  }
+  reset(id: number): void {
+    this.#of(id).at = 0;
+  }
+  finalize(id: number): void {
+    if (!this.#statements.delete(id)) throw new Error(`statement ${id} was finalized twice`);
+  }
+  settleNow(): boolean {
+    if (this.barrier && this.durable < this.values.length) return false;
+    if (this.durable < this.values.length) this.settles += 1;
+    this.durable = this.values.length;
+    return true;
+  }
+  async settle(): Promise<void> {
+    this.settles += 1;
+    const upTo = this.values.length;
+    await this.barrier?.();
+    this.durable = upTo;
+  }
+  inTransaction(): boolean {
+    return this.#before !== undefined;
+  }
+  tend(): boolean {
+    this.tends += 1;
+    return false;
+  }
+  async refill(): Promise<void> {}
+  status(): string {
+    return JSON.stringify({ committed: this.values.length, durable: this.durable, folds: 0, logBytes: 0, segments: 1 });
+  }
+  totalChanges(): number {
+    return this.#changes;
+  }
+  changes(): number {
+    return 1;
+  }
+  lastInsertRowid(): bigint {
+    return BigInt(this.values.length);
+  }
+  close(): void {
+    if (this.#statements.size > 0) throw new Error(`${this.#statements.size} statements are left`);
+    this.settleNow();
+  }
+  async closed(): Promise<void> {}
+  release(): void {
+    this.released = true;
+  }
+
+  #of(id: number) {
+    const statement = this.#statements.get(id);
+    if (!statement) throw new Error(`there is no statement ${id}`);
+    return statement;
+  }
+  #done(chunk: Uint8Array, statement: { at: number }): void {
+    new DataView(chunk.buffer).setUint32(12, 1, true);
+    statement.at = 0;
+  }
+}
+
+/** A mailbox over a fake session, already opened. */
+export async function opened(durability: Durability = "durable") {
+  const session = new FakeSession();
+  const posted: FromWorker[] = [];
+  const waiting = new Map<number, (answer: Answer) => void>();
+  let last = 0, ended = false, breaths = 0;
+  const world: World = {
+    post(message) {
+      posted.push(message);
+      if (message.type === "answers") for (const answer of message.answers) waiting.get(answer.id)?.(answer);
+    },
+    begin: async () => ({
+      session: {
+        engine: new Engine(session as unknown as RawSession, false),
+        storage: { backend: "memory", why: "a test", durability: "none", reads: "memory" },
+        durability,
+        autoSync: new SyncTimer(undefined),
+        answer: "open",
+        leave: () => {},
+      },
+      answer: "open",
+    }),
+    breathe: async () => {
+      breaths += 1;
+    },
+    end: () => (ended = true),
+  };
+  const mailbox = new Mailbox(world);
+  const number = (request: Request, more: Partial<Call> = {}): Call => ({ id: ++last, request, ...more });
+  const answerTo = (id: number) =>
+    new Promise<unknown>((resolve, reject) => waiting.set(id, (answer) => ("error" in answer ? reject(answer.error) : resolve(answer.ok))));
+  const send = (...calls: Call[]): Promise<unknown>[] => {
+    const answers = calls.map(({ id }) => answerTo(id));
+    answers.forEach((answer) => answer.catch(() => {}));
+    mailbox.hear({ type: "calls", calls });
+    return answers;
+  };
+  const call = (request: Request, more: Partial<Call> = {}): Promise<any> => send(number(request, more))[0] as Promise<any>;
+  const run = (sql: string, params?: unknown[], more: Partial<Call> = {}): Promise<any> =>
+    call({ op: "run", sql, params: params as never, keep: "rows" }, more);
+  await call({ op: "open", options: { name: "t" }, module: undefined });
+  posted.length = 0;
+  return { session, mailbox, posted, send, call, run, number, isEnded: () => ended, breaths: () => breaths };
+}
+
+/** Every task that can run has run. */
+export function rest(ms = 5): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

@@ -1,0 +1,228 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { decodeArrays } from "../src/wire.ts";
+import { opened, rest } from "./fake.ts";
+
+/** A barrier that ends when it is told to. */
+function gate() {
+  let open: () => void = () => {}, fail: (error: Error) => void = () => {};
+  const shut = new Promise<void>((resolve, reject) => ([open, fail] = [resolve, reject]));
+  return { wait: () => shut, open, fail };
+}
+
+test("answers_of_one_turn_leave_together_after_one_barrier", async () => {
+  const { session, posted, send, number } = await opened();
+  const put = (n: number) => number({ op: "run", sql: "PUT ?", params: [n], keep: "nothing" });
+  await Promise.all(send(put(1), put(2), put(3)));
+  assert.equal(session.settles, 1);
+  assert.equal(posted.filter((message) => message.type === "answers").length, 1);
+});
+
+test("no_answer_leaves_before_what_it_tells_is_durable", async () => {
+  const { session, run } = await opened();
+  const barrier = gate();
+  session.barrier = barrier.wait;
+  let answered = 0;
+  void run("PUT ?", [1]).then(() => (answered += 1));
+  await rest();
+  void run("GET").then(() => (answered += 1));
+  await rest();
+  assert.equal(answered, 0, "neither the change nor the rows that show it");
+  assert.deepEqual(session.values, [1], "though both were executed");
+  barrier.open();
+  await rest();
+  assert.equal(answered, 2);
+});
+
+test("commits_that_come_while_a_barrier_is_under_way_share_the_next_one", async () => {
+  const { session, run } = await opened();
+  const first = gate();
+  session.barrier = first.wait;
+  const answers = [run("PUT ?", [0])];
+  await rest();
+  for (let n = 1; n < 10; n += 1) answers.push(run("PUT ?", [n]));
+  await rest();
+  session.barrier = async () => {};
+  first.open();
+  await Promise.all(answers);
+  assert.equal(session.settles, 2);
+});
+
+test("a_barrier_that_fails_makes_every_answer_that_waited_an_error", async () => {
+  const { session, run } = await opened();
+  session.barrier = () => Promise.reject(Object.assign(new Error("lost"), { kind: "Indeterminate", commit: "1.7" }));
+  await assert.rejects(run("PUT ?", [1]), { kind: "Indeterminate", commit: "1.7" });
+});
+
+test("applied_answers_do_not_wait_and_are_synced_soon", async () => {
+  const { session, run, call } = await opened("applied");
+  await run("PUT ?", [1]);
+  assert.equal(session.settles, 0);
+  await call({ op: "sync" });
+  assert.equal(session.settles, 1);
+  for (let n = 0; n < 100; n += 1) await run("PUT ?", [n]);
+  await rest();
+  assert.equal(session.settles, 2, "at a hundred undurable ones, without being asked");
+});
+
+test("calls_of_others_wait_until_the_transaction_is_over", async () => {
+  const { session, run, call } = await opened();
+  await call({ op: "begin", id: 1 });
+  let other = false;
+  void run("PUT ?", ["other"]).then(() => (other = true));
+  await run("PUT ?", ["mine"], { tx: 1 });
+  await rest();
+  assert.equal(other, false);
+  await call({ op: "commit", id: 1 }, { tx: 1 });
+  await rest();
+  assert.deepEqual(session.values, ["mine", "other"]);
+});
+
+test("a_transaction_that_sqlite_rolled_back_never_goes_on_without_one", async () => {
+  const { session, run, call } = await opened();
+  await call({ op: "begin", id: 1 });
+  await run("PUT ?", ["gone"], { tx: 1 });
+  await assert.rejects(run("ABORT", undefined, { tx: 1 }), { kind: "Full" });
+  await assert.rejects(run("PUT ?", ["stray"], { tx: 1 }), { kind: "TransactionLost" });
+  await assert.rejects(call({ op: "commit", id: 1 }, { tx: 1 }), { kind: "TransactionLost" });
+  assert.deepEqual(session.values, []);
+});
+
+test("a_statement_that_ends_its_transaction_is_told", async () => {
+  const { run, call } = await opened();
+  await call({ op: "begin", id: 1 });
+  await assert.rejects(run("COMMIT", undefined, { tx: 1 }), { kind: "TransactionLost", message: /commits when its function/ });
+});
+
+test("a_transaction_that_takes_too_long_is_rolled_back", async () => {
+  const { session, run, call } = await opened();
+  await call({ op: "begin", id: 1, timeoutMs: 20 });
+  await run("PUT ?", ["gone"], { tx: 1 });
+  const other = run("PUT ?", ["other"]);
+  await other;
+  assert.deepEqual(session.values, ["other"]);
+  await assert.rejects(run("GET", undefined, { tx: 1 }), { kind: "Expired", message: /20 ms/ });
+});
+
+test("a_transaction_that_sleeps_while_others_wait_is_rolled_back_and_told_why", async () => {
+  const { session, run, call } = await opened();
+  await call({ op: "begin", id: 1, idleMs: 20 });
+  await rest(60);
+  await run("PUT ?", ["mine"], { tx: 1 });
+  await run("PUT ?", ["other"]);
+  assert.deepEqual(session.values, ["other"], "nobody waited at first, so the sleep was no harm");
+  await assert.rejects(call({ op: "commit", id: 1 }, { tx: 1 }), { kind: "Expired", message: /use tx/ });
+});
+
+test("a_batch_is_all_or_nothing", async () => {
+  const { session, call } = await opened();
+  const items = [{ sql: "PUT ?", params: [1] }, { sql: "FAIL", params: undefined }];
+  await assert.rejects(call({ op: "batch", items, mode: "immediate" }), { kind: "Constraint", message: /^Item 1: UNIQUE/ });
+  assert.deepEqual(session.values, []);
+  await call({ op: "batch", items: items.slice(0, 1), mode: "immediate" });
+  assert.deepEqual(session.values, [1]);
+});
+
+test("every_statement_of_several_runs", async () => {
+  const { session, run } = await opened();
+  const { statements, steps } = await run("PUT ?; PUT ?;\n GET; PUT ?;", [1, 2, 3]);
+  assert.equal(statements, 4);
+  assert.deepEqual(session.values, [1, 2, 3]);
+  assert.deepEqual(decodeArrays(steps[0].rows.chunks[0]), [[1], [2]]);
+});
+
+test("parameters_are_counted_before_a_statement_runs", async () => {
+  const { session, run } = await opened();
+  await assert.rejects(run("PUT ?", []), { kind: "Misuse" });
+  await assert.rejects(run("PUT ?", [1, 2]), { kind: "Misuse" });
+  await assert.rejects(run("PUT :a", { names: ["b"], values: [1] } as never), { kind: "Misuse", message: /:a/ });
+  await assert.rejects(run("PUT :a", { names: ["a", "b"], values: [1, 2] } as never), { kind: "Misuse", message: /no parameter b/ });
+  assert.deepEqual(session.values, []);
+  await run("PUT :a", { names: ["a"], values: [7] } as never);
+  assert.deepEqual(session.values, [7]);
+});
+
+test("rows_of_a_cursor_come_in_chunks_and_leaving_early_frees_it", async () => {
+  const { run, call } = await opened();
+  for (let n = 0; n < 5; n += 1) await run("PUT ?", [n]);
+  const first = await call({ op: "cursor", sql: "GET", params: undefined, maxRows: 2 });
+  assert.deepEqual(decodeArrays(first.chunk), [[0], [1]]);
+  assert.equal(first.done, false);
+  await call({ op: "uncursor", cursor: first.cursor });
+  await assert.rejects(call({ op: "fetch", cursor: first.cursor, maxRows: 2 }), { kind: "Expired" });
+  await call({ op: "close" });
+});
+
+test("a_message_out_of_order_is_an_error_and_changes_nothing", async () => {
+  const { session, call, run, mailbox, posted } = await opened();
+  await assert.rejects(call({ op: "open", options: { name: "t" }, module: undefined }), { kind: "Misuse" });
+  await assert.rejects(call({ op: "commit", id: 9 }), { kind: "Misuse" });
+  await assert.rejects(run("PUT ?", [1], { tx: 9 }), { kind: "TransactionLost" });
+  await assert.rejects(call({ op: "nonsense" } as never), { kind: "Misuse", message: /nonsense/ });
+  mailbox.hear({ type: "gibberish" } as never);
+  assert.ok(posted.some((message) => message.type === "event" && message.event.name === "error"));
+  assert.deepEqual(session.values, []);
+  await call({ op: "close" });
+  await assert.rejects(run("GET"), { kind: "Misuse", message: /out of order/ });
+});
+
+test("what_is_cancelled_before_it_began_changes_nothing", async () => {
+  const { session, send, number, call, mailbox } = await opened();
+  await call({ op: "begin", id: 1 });
+  const waits = number({ op: "run", sql: "PUT ?", params: [1], keep: "nothing" });
+  const [answer] = send(waits);
+  mailbox.hear({ type: "cancel", id: waits.id });
+  await assert.rejects(answer as Promise<unknown>, { kind: "Aborted" });
+  await call({ op: "rollback", id: 1 }, { tx: 1 });
+  assert.deepEqual(session.values, []);
+});
+
+test("closing_rolls_back_a_transaction_that_is_not_over", async () => {
+  const { session, run, call } = await opened();
+  await call({ op: "begin", id: 1 });
+  await run("PUT ?", ["gone"], { tx: 1 });
+  await call({ op: "close" });
+  assert.deepEqual(session.values, []);
+});
+
+test("answers_before_a_close_leave_before_it", async () => {
+  const { session, send, number } = await opened();
+  session.barrier = () => Promise.reject(Object.assign(new Error("lost"), { kind: "Io" }));
+  const [put] = send(number({ op: "run", sql: "PUT ?", params: [1], keep: "nothing" }), number({ op: "close" }));
+  await assert.rejects(put as Promise<unknown>, { kind: "Io" });
+});
+
+test("a_trap_ends_everything_and_says_so", async () => {
+  const { run, posted } = await opened();
+  void run("TRAP");
+  await rest();
+  assert.ok(posted.some((message) => message.type === "died"));
+  posted.length = 0;
+  void run("GET");
+  await rest();
+  assert.equal(posted.length, 0);
+});
+
+test("releasing_gives_the_storage_back_at_once", async () => {
+  const { session, mailbox, isEnded } = await opened();
+  mailbox.hear({ type: "release" });
+  assert.ok(session.released);
+  assert.ok(isEnded());
+});
+
+test("background_work_is_done_when_there_is_nothing_else", async () => {
+  const { session, run } = await opened();
+  await run("PUT ?", [1]);
+  await rest(20);
+  assert.ok(session.tends > 0);
+});
+
+test("events_are_told_only_to_those_who_listen", async () => {
+  const { run, posted, mailbox } = await opened();
+  await run("PUT ?", [1]);
+  assert.ok(!posted.some((message) => message.type === "event"));
+  mailbox.hear({ type: "watch", events: ["commit", "sync"] });
+  await run("PUT ?", [2]);
+  const names = posted.flatMap((message) => (message.type === "event" ? [message.event.name] : []));
+  assert.deepEqual(names, ["commit", "sync"]);
+});
