@@ -179,8 +179,10 @@ function cells(chunk: Uint8Array, count: number, integers: Integers): () => SqlV
   const textBytes = view.getUint32(16, true), blobBytes = view.getUint32(20, true);
   const blobStart = chunk.byteLength - blobBytes, textStart = blobStart - textBytes;
   const tagsEnd = HEADER_BYTES + ((count + 7) & ~7);
-  if (textStart < tagsEnd) {
-    throw new DataSyncError("Misuse", "a chunk of rows is shorter than it says.");
+  let values = 0;
+  for (let tag = HEADER_BYTES; tag < HEADER_BYTES + count; tag += 1) if (chunk[tag] !== NULL) values += 1;
+  if (textStart !== tagsEnd + values * 8) {
+    throw new DataSyncError("Misuse", "a chunk of rows is not as long as it says.");
   }
   const text = textBytes === 0 ? "" : decoder.decode(chunk.subarray(textStart, blobStart));
   let tag = HEADER_BYTES, at = tagsEnd, unit = 0, blob = blobStart;
