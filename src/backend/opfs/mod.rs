@@ -12,6 +12,8 @@ mod count;
 mod handle;
 mod name;
 mod pool;
+#[cfg(test)]
+mod tests;
 mod trouble;
 #[cfg(target_family = "wasm")]
 mod web;
