@@ -63,3 +63,9 @@ pub fn register() -> Result<()> {
 pub fn last_error() -> Option<Error> {
     trouble::last().map(|trouble| trouble.to_error())
 }
+
+/// The same, and it is forgotten: so that a later failure of SQLite's own cannot be blamed on it. For callers of
+/// SQLite's C interface, before and after a call.
+pub fn take_error() -> Option<Error> {
+    trouble::take().map(|trouble| trouble.to_error())
+}

@@ -1,0 +1,441 @@
+//! One open database with its one connection: what a session of the worker does, without JavaScript.
+//!
+//! Must not know where the store is. The rules it keeps: a commit is in the log when its call returns and durable
+//! when [`Engine::settle`] has returned (the worker answers only then); and statements are gone before their
+//! connection is, the connection before the volume.
+
+use std::collections::BTreeMap;
+
+use datasync::backend::Backend;
+use datasync::{Checksum, Database, ErrorKind, Options, Volume};
+use rusqlite::Connection;
+
+use crate::failure::{Failure, Outcome};
+use crate::raw::{self, Statement};
+use crate::report;
+use crate::script::Script;
+use crate::transfer::{Export, Import};
+use crate::wire::Encoder;
+
+/// How to open a database.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Make the store if there is none.
+    pub create: bool,
+    /// Write nothing, not even recovery.
+    pub read_only: bool,
+    /// Soft size of a log segment, bytes.
+    pub segment_bytes: u64,
+    /// The log is folded when it is larger than this, bytes.
+    pub log_cap_bytes: u64,
+    /// Space kept ready for recovery, bytes.
+    pub reserve_bytes: u64,
+    /// A transaction keeps this much in memory, bytes.
+    pub spill_bytes: u64,
+    /// SQLite's page cache, bytes.
+    pub cache_bytes: u64,
+    /// Checksum algorithm of a new store: `crc32` or `fast`.
+    pub checksum: Option<String>,
+    /// Whether foreign keys are enforced.
+    pub foreign_keys: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            create: true,
+            read_only: false,
+            segment_bytes: 4 << 20,
+            log_cap_bytes: 16 << 20,
+            reserve_bytes: 1 << 20,
+            spill_bytes: 4 << 20,
+            cache_bytes: 8 << 20,
+            checksum: None,
+            foreign_keys: true,
+        }
+    }
+}
+
+impl Settings {
+    fn options(&self) -> Outcome<Options> {
+        let options = Options::new()
+            .create(self.create && !self.read_only)
+            .read_only(self.read_only)
+            .segment_bytes(self.segment_bytes)
+            .log_cap_bytes(self.log_cap_bytes)
+            .reserve_bytes(self.reserve_bytes.min(self.segment_bytes))
+            .spill_bytes(self.spill_bytes)
+            .background(false);
+        match &self.checksum {
+            None => Ok(options),
+            Some(name) => match Checksum::from_name(name) {
+                Some(checksum) => Ok(options.checksum(checksum)),
+                None => Err(Failure::misuse(format!("checksum is {name:?}; it can be crc32 or fast (xxh3)"))),
+            },
+        }
+    }
+}
+
+/// A statement as JavaScript is told of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prepared {
+    /// Its number.
+    pub id: u32,
+    /// Where the rest of the SQL begins, in UTF-16 units.
+    pub tail: usize,
+    /// Names of its columns.
+    pub columns: Vec<String>,
+    /// Names of its parameters, with their sign.
+    pub parameters: Vec<Option<String>>,
+    /// Whether it changes nothing.
+    pub readonly: bool,
+}
+
+/// An open database.
+pub struct Engine {
+    // Fields are dropped in order: see the rule above.
+    statements: BTreeMap<u32, Statement>,
+    last_id: u32,
+    encoder: Encoder,
+    export: Option<Export>,
+    import: Option<Import>,
+    connection: Option<Connection>,
+    database: Option<Database>,
+    volume: Volume,
+    settings: Settings,
+    poisoned: bool,
+}
+
+impl Engine {
+    /// Opens what is on `backend`, recovering it if need be.
+    ///
+    /// # Errors
+    /// As `Volume::open`.
+    pub fn open(backend: impl Backend + 'static, settings: Settings) -> Outcome<Self> {
+        let volume = Volume::open(backend, settings.options()?)?;
+        let database = Database::over(volume.clone())?;
+        let connection = Some(connect(&database, &settings)?);
+        Ok(Self {
+            statements: BTreeMap::new(),
+            last_id: 0,
+            encoder: Encoder::default(),
+            export: None,
+            import: None,
+            connection,
+            database: Some(database),
+            volume,
+            settings,
+            poisoned: false,
+        })
+    }
+
+    fn connection(&self) -> Outcome<&Connection> {
+        self.connection.as_ref().ok_or_else(|| closed(&self.volume))
+    }
+
+    /// Keeps in mind what ends this opening.
+    pub fn note<T>(&mut self, outcome: Outcome<T>) -> Outcome<T> {
+        if let Err(failure) = &outcome {
+            self.poisoned |= ["Poisoned", "Indeterminate", "Fenced", "Lost"].contains(&failure.kind);
+        }
+        outcome
+    }
+
+    /// Prepares the next statement of `script` and moves the script on; `None` when there is none left.
+    ///
+    /// # Errors
+    /// As SQLite says.
+    pub fn prepare(&mut self, script: &mut Script) -> Outcome<Option<Prepared>> {
+        let connection = self.connection()?;
+        let statement = loop {
+            let (statement, used) = Statement::prepare(connection, script.rest())?;
+            script.skip(used);
+            match statement {
+                Some(statement) => break statement,
+                None if used == 0 || script.rest().is_empty() => return Ok(None),
+                None => {}
+            }
+        };
+        self.last_id = self.last_id.wrapping_add(1).max(1);
+        let prepared = Prepared {
+            id: self.last_id,
+            tail: script.place(),
+            columns: statement.column_names(),
+            parameters: statement.parameter_names(),
+            readonly: statement.is_readonly(),
+        };
+        self.statements.insert(prepared.id, statement);
+        Ok(Some(prepared))
+    }
+
+    fn statement(&mut self, id: u32) -> Outcome<(&mut Statement, &Connection, &mut Encoder)> {
+        let Some(connection) = &self.connection else { return Err(closed(&self.volume)) };
+        match self.statements.get_mut(&id) {
+            Some(statement) => Ok((statement, connection, &mut self.encoder)),
+            None => Err(Failure::misuse(format!(
+                "statement {id} does not exist, or not any more; prepare it again"
+            ))),
+        }
+    }
+
+    /// The names of a statement's columns as they are now: they change with the schema.
+    ///
+    /// # Errors
+    /// `Misuse` for a statement that is not there.
+    pub fn columns(&mut self, id: u32) -> Outcome<Vec<String>> {
+        Ok(self.statement(id)?.0.column_names())
+    }
+
+    /// Binds the one row of a chunk to the parameters, by position.
+    ///
+    /// # Errors
+    /// `Misuse` for bytes that are no such chunk; as SQLite says.
+    pub fn bind(&mut self, id: u32, chunk: Vec<u8>) -> Outcome<()> {
+        let (statement, connection, _) = self.statement(id)?;
+        statement.bind_row(connection, chunk)
+    }
+
+    /// Runs on for at most `rows` rows or `bytes` bytes, whichever is reached first, and returns the parts of the
+    /// chunk. When the statement has ended it is reset, and the chunk says that it is done.
+    ///
+    /// # Errors
+    /// As SQLite says; the statement is reset.
+    pub fn step(&mut self, id: u32, rows: usize, bytes: usize) -> Outcome<[&[u8]; 5]> {
+        let (statement, connection, encoder) = self.statement(id)?;
+        let (mut count, mut done) = (0, false);
+        encoder.begin(statement.columns());
+        while count < rows.max(1) && encoder.bytes() < bytes {
+            if !statement.step(connection)? {
+                statement.reset();
+                done = true;
+                break;
+            }
+            if count == 0 {
+                // Only now is it known that the statement was not prepared anew, for another schema.
+                encoder.begin(statement.columns());
+            }
+            statement.encode(encoder);
+            count += 1;
+        }
+        Ok(encoder.finish(count, done))
+    }
+
+    /// For each row of the chunk: binds it and runs the statement to its end.
+    ///
+    /// # Errors
+    /// As SQLite says of the first row that fails.
+    pub fn run_many(&mut self, id: u32, chunk: Vec<u8>) -> Outcome<()> {
+        let (statement, connection, _) = self.statement(id)?;
+        statement.run_rows(connection, chunk)
+    }
+
+    /// Gives up what a statement is in the middle of, and what is bound to it. Without effect if it is not there.
+    pub fn reset(&mut self, id: u32) {
+        if let Some(statement) = self.statements.get_mut(&id) {
+            statement.clear();
+        }
+    }
+
+    /// Forgets a statement. Without effect if it is not there.
+    pub fn finalize(&mut self, id: u32) {
+        self.statements.remove(&id);
+    }
+
+    /// Makes everything committed so far durable, as far as a blocking call can.
+    ///
+    /// # Errors
+    /// `Indeterminate`, `Poisoned`: reopening tells what survived.
+    pub fn settle(&mut self) -> Outcome<()> {
+        if self.settings.read_only || self.volume.committed_lsn() == self.volume.durable_lsn() {
+            return Ok(());
+        }
+        self.volume.sync()?;
+        Ok(())
+    }
+
+    /// Whether a transaction is open.
+    #[must_use]
+    pub fn in_transaction(&self) -> bool {
+        self.connection.as_ref().is_some_and(|connection| !raw::autocommit(connection))
+    }
+
+    /// One bounded step of what is to be done in the background; whether there is more.
+    ///
+    /// # Errors
+    /// As `Volume::tend`, but for what passes by itself.
+    pub fn tend(&mut self) -> Outcome<bool> {
+        if self.settings.read_only || self.connection.is_none() || self.poisoned {
+            return Ok(false);
+        }
+        match self.volume.tend() {
+            // Whoever commits next is told, if it still is so by then.
+            Err(error) if matches!(error.kind(), ErrorKind::Full | ErrorKind::Busy) => Ok(false),
+            outcome => Ok(outcome?),
+        }
+    }
+
+    /// Numbers about the store and what it is, as JSON.
+    #[must_use]
+    pub fn status(&self, backend: &str) -> String {
+        report::stats(&self.volume.stats())
+            .with("visible", self.volume.visible_lsn())
+            .with("backend", report::quoted(backend))
+            .with("name", report::quoted(&self.volume.name()))
+            .with("readOnly", self.settings.read_only)
+            .with("poisoned", self.poisoned)
+            .with("inTransaction", self.in_transaction())
+            .with("statements", self.statements.len())
+            .end()
+    }
+
+    /// What opening found, as JSON.
+    #[must_use]
+    pub fn recovery(&self) -> String {
+        report::recovery(self.volume.recovery())
+    }
+
+    /// Rows that the last statement has changed.
+    #[must_use]
+    pub fn changes(&self) -> i64 {
+        self.connection.as_ref().map_or(0, raw::changes)
+    }
+
+    /// Rows that were changed since opening.
+    #[must_use]
+    pub fn total_changes(&self) -> i64 {
+        self.connection.as_ref().map_or(0, raw::total_changes)
+    }
+
+    /// The rowid that was inserted last.
+    #[must_use]
+    pub fn last_insert_rowid(&self) -> i64 {
+        self.connection.as_ref().map_or(0, raw::last_insert_rowid)
+    }
+
+    /// Reads and checks every byte of the store; the report as JSON.
+    ///
+    /// # Errors
+    /// `Io`; damage is in the report.
+    pub fn verify(&mut self) -> Outcome<String> {
+        Ok(report::verified(&self.volume.verify(&mut |_, _| {})?))
+    }
+
+    /// Begins an export of the newest commit; how many bytes it has.
+    ///
+    /// # Errors
+    /// `Misuse` after closing.
+    pub fn export_start(&mut self) -> Outcome<u64> {
+        self.connection()?;
+        let export = Export::new(self.volume.snapshot_newest()?);
+        let bytes = export.bytes();
+        self.export = Some(export);
+        Ok(bytes)
+    }
+
+    /// Reads of the export that was begun.
+    ///
+    /// # Errors
+    /// `Misuse` if none was; `Expired`, `Corrupt`, `Io`.
+    pub fn export_read(&mut self, offset: u64, length: usize) -> Outcome<Vec<u8>> {
+        match &self.export {
+            Some(export) => export.read(offset, length),
+            None => Err(Failure::misuse("no export was begun")),
+        }
+    }
+
+    /// Ends the export.
+    pub fn export_end(&mut self) {
+        self.export = None;
+    }
+
+    /// Begins to replace the whole database by a database file of `bytes` bytes.
+    ///
+    /// # Errors
+    /// * `Misuse`: in a transaction, or while another import is under way, or a length that no database has.
+    /// * `Busy`, `ReadOnly`, `Poisoned`, `Full`.
+    pub fn import_start(&mut self, bytes: u64) -> Outcome<()> {
+        self.connection()?;
+        if self.in_transaction() || self.import.is_some() {
+            return Err(Failure::misuse(
+                "an import is a transaction of its own: end the one that is open first",
+            ));
+        }
+        self.import = Some(Import::new(self.volume.begin()?, bytes)?);
+        Ok(())
+    }
+
+    /// The next bytes of the file. After an error the import is over, and the database is as it was.
+    ///
+    /// # Errors
+    /// `NotAStore`: no database file. `Misuse`: more bytes than were announced. `Full`, `Io`, `Poisoned`.
+    pub fn import_write(&mut self, bytes: &[u8]) -> Outcome<()> {
+        let Some(import) = &mut self.import else { return Err(Failure::misuse("no import was begun")) };
+        let outcome = import.write(bytes);
+        if outcome.is_err() {
+            self.import = None;
+        }
+        outcome
+    }
+
+    /// Commits the import. Statements are gone afterwards: prepare them again.
+    ///
+    /// # Errors
+    /// `Misuse`: bytes are missing. `Full`: nothing was changed. `Indeterminate`, `Io`, `Poisoned`.
+    pub fn import_end(&mut self) -> Outcome<()> {
+        let Some(import) = self.import.take() else { return Err(Failure::misuse("no import was begun")) };
+        import.finish()?;
+        // Another schema may have the same number: nothing of this connection may be kept.
+        self.statements.clear();
+        self.connection = None;
+        if let Some(database) = &self.database {
+            self.connection = Some(connect(database, &self.settings)?);
+        }
+        Ok(())
+    }
+
+    /// Gives the import up; the database is as it was.
+    pub fn import_cancel(&mut self) {
+        self.import = None;
+    }
+
+    /// Rolls back what is open, folds the log, and ends. Closing twice is fine.
+    ///
+    /// # Errors
+    /// `Poisoned`, `Io`, `Full`: it is closed, but the log is not folded; the next open recovers. Nothing
+    /// acknowledged is lost.
+    pub fn close(&mut self) -> Outcome<()> {
+        self.abandon();
+        Ok(self.volume.close()?)
+    }
+
+    /// Lets go of the connection without a word to the store.
+    pub fn abandon(&mut self) {
+        self.export = None;
+        self.import = None;
+        self.statements.clear();
+        self.connection = None;
+        self.database = None;
+    }
+}
+
+fn closed(volume: &Volume) -> Failure {
+    Failure { kind: "Closed", ..Failure::misuse(format!("{} has been closed; open it again", volume.name())) }
+}
+
+fn connect(database: &Database, settings: &Settings) -> Outcome<Connection> {
+    let connection = database.connection()?;
+    let setup = format!(
+        "PRAGMA datasync_durability = applied; PRAGMA cache_size = -{}; PRAGMA foreign_keys = {}",
+        (settings.cache_bytes / 1024).clamp(64, 1 << 20),
+        u8::from(settings.foreign_keys),
+    );
+    let mut script = Script::new(setup)?;
+    while !script.rest().is_empty() {
+        let (statement, used) = Statement::prepare(&connection, script.rest())?;
+        script.skip(used);
+        if let Some(statement) = statement {
+            while statement.step(&connection)? {}
+        }
+    }
+    Ok(connection)
+}

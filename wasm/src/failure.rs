@@ -1,0 +1,94 @@
+//! What JavaScript is told when a call fails: a kind to act on, a sentence, SQLite's code, the commit in doubt.
+//!
+//! Holds the map from kinds of errors to the names of the package's union. Must not know JavaScript. The rule it
+//! keeps: the map of our own kinds has no `_` arm but the one the language asks for.
+
+use std::ffi::c_int;
+
+use datasync::{Error, ErrorKind};
+use rusqlite::ffi;
+
+/// A failed call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What to do about it: a name of the package's `ErrorKind`.
+    pub kind: &'static str,
+    /// What happened, where.
+    pub message: String,
+    /// SQLite's extended result code, if SQLite had a part in it.
+    pub code: Option<c_int>,
+    /// The commit whose fate is open, as `epoch.lsn`.
+    pub commit: Option<String>,
+}
+
+/// The result of a call.
+pub type Outcome<T> = Result<T, Failure>;
+
+impl Failure {
+    /// The call itself is wrong.
+    #[must_use]
+    pub fn misuse(message: impl Into<String>) -> Self {
+        Self { kind: "Misuse", message: message.into(), code: None, commit: None }
+    }
+
+    /// SQLite refused with `code`; `text` is its own message, `ours` what the VFS had to say about it.
+    #[must_use]
+    pub fn sqlite(code: c_int, text: String, ours: Option<Error>) -> Self {
+        let kind = kind_of_code(code);
+        // What the VFS refused is told in its words; a flaw in the SQL is SQLite's to explain.
+        match ours {
+            Some(error) if kind != "Sql" && kind != "Constraint" => {
+                Self { code: Some(code), ..Self::from(error) }
+            }
+            _ => Self { kind, message: text, code: Some(code), commit: None },
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let commit = match error.kind() {
+            ErrorKind::Indeterminate(commit) => Some(commit.to_string()),
+            _ => None,
+        };
+        Self { kind: kind_of(error.kind()), message: error.to_string(), code: None, commit }
+    }
+}
+
+fn kind_of(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::Io => "Io",
+        ErrorKind::Corrupt => "Corrupt",
+        ErrorKind::AlgoMismatch => "AlgoMismatch",
+        ErrorKind::Unsupported => "Unsupported",
+        ErrorKind::NotAStore => "NotAStore",
+        ErrorKind::NotFound => "NotFound",
+        ErrorKind::Busy => "Busy",
+        ErrorKind::Stale => "Stale",
+        ErrorKind::Expired => "Expired",
+        ErrorKind::Fenced => "Fenced",
+        ErrorKind::Full => "Full",
+        ErrorKind::Poisoned => "Poisoned",
+        ErrorKind::Indeterminate(_) => "Indeterminate",
+        ErrorKind::ReadOnly => "ReadOnly",
+        ErrorKind::Misuse => "Misuse",
+        // The enum may grow: until this map does, a new kind is one to report.
+        _ => "Io",
+    }
+}
+
+fn kind_of_code(code: c_int) -> &'static str {
+    match code & 0xff {
+        ffi::SQLITE_CONSTRAINT => "Constraint",
+        ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED => "Busy",
+        ffi::SQLITE_FULL => "Full",
+        ffi::SQLITE_READONLY => "ReadOnly",
+        ffi::SQLITE_CORRUPT => "Corrupt",
+        ffi::SQLITE_NOTADB => "NotAStore",
+        ffi::SQLITE_CANTOPEN => "NotFound",
+        ffi::SQLITE_MISUSE | ffi::SQLITE_RANGE => "Misuse",
+        ffi::SQLITE_TOOBIG => "TooLarge",
+        ffi::SQLITE_IOERR => "Io",
+        _ => "Sql",
+    }
+}

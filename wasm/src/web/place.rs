@@ -1,0 +1,221 @@
+//! The kinds of places there are: the backend of each for the volume, and what looks after it from outside.
+//!
+//! Must not know statements. The rule it keeps: whoever looks after a place works beside the volume, never inside
+//! a call of it.
+
+use datasync::backend::memory::Memory;
+use datasync::backend::opfs::{self, OpenMode, Opfs};
+use datasync::backend::{Backend, Source};
+use datasync::block::SegmentId;
+use datasync::error::Result;
+use datasync::log::plan::{Area, Op};
+use datasync::{Error, ErrorKind};
+
+use crate::failure::{Failure, Outcome};
+
+/// A place that was taken for a database.
+pub(super) enum Place {
+    Memory { memory: Memory, name: String },
+    Opfs(Opfs, opfs::Keeper),
+}
+
+/// What looks after the place of an open database.
+pub(super) enum Keeper {
+    Memory(Memory),
+    Opfs(opfs::Keeper),
+}
+
+impl Place {
+    /// A new place in memory.
+    pub(super) fn memory(name: &str) -> Self {
+        Self::Memory { memory: Memory::new(), name: name.to_owned() }
+    }
+
+    /// The files of the database `name` in this origin's private file system.
+    ///
+    /// # Errors
+    /// As [`Opfs::open`].
+    pub(super) async fn opfs(name: &str, mode: Option<&str>) -> Outcome<Self> {
+        let mode = match mode {
+            None | Some("create") => OpenMode::Create,
+            Some("existing") => OpenMode::Existing,
+            Some("readOnly") => OpenMode::ReadOnly,
+            Some(other) => {
+                let text = format!("mode is {other:?}; it can be create, existing or readOnly");
+                return Err(Failure::misuse(text));
+            }
+        };
+        let (store, keeper) = Opfs::open(name, mode).await?;
+        Ok(Self::Opfs(store, keeper))
+    }
+
+    /// The two halves.
+    pub(super) fn split(self) -> (AnyBackend, Keeper) {
+        match self {
+            Self::Memory { memory, name } => {
+                let named = Named { memory: memory.clone(), name: format!("memory:{name}") };
+                (AnyBackend(Box::new(named)), Keeper::Memory(memory))
+            }
+            Self::Opfs(store, keeper) => (AnyBackend(Box::new(store)), Keeper::Opfs(keeper)),
+        }
+    }
+}
+
+impl Keeper {
+    /// The name of the kind of place.
+    pub(super) fn backend(&self) -> &'static str {
+        match self {
+            Self::Memory(_) => "memory",
+            Self::Opfs(_) => "opfs",
+        }
+    }
+
+    /// Whether what was applied is durable only once [`Keeper::flushed`] says so.
+    pub(super) fn is_queued(&self) -> bool {
+        match self {
+            Self::Memory(_) | Self::Opfs(_) => false,
+        }
+    }
+
+    /// Waits until everything applied before the call is durable.
+    ///
+    /// # Errors
+    /// What ended the queue.
+    pub(super) async fn flushed(&self) -> Result<()> {
+        match self {
+            Self::Memory(_) | Self::Opfs(_) => Ok(()),
+        }
+    }
+
+    /// Makes ready what later calls will need; whether there is more to do.
+    ///
+    /// # Errors
+    /// `Full`, `Io`: nothing of the database is at stake.
+    pub(super) async fn refill(&self) -> Result<bool> {
+        match self {
+            Self::Memory(_) => Ok(false),
+            Self::Opfs(keeper) => keeper.refill().await,
+        }
+    }
+
+    /// Waits until the place is given back. To be called when the volume is closed.
+    ///
+    /// # Errors
+    /// What could not be written to the end.
+    pub(super) async fn closed(&self) -> Result<()> {
+        let flushed = self.flushed().await;
+        self.release();
+        flushed
+    }
+
+    /// Gives the place back at once.
+    pub(super) fn release(&self) {
+        match self {
+            Self::Memory(_) => {}
+            Self::Opfs(keeper) => keeper.release(),
+        }
+    }
+
+    /// The store's files with their lengths in bytes.
+    ///
+    /// # Errors
+    /// `Io`, or `Misuse` when the database is closed.
+    pub(super) fn files(&self) -> Result<Vec<(String, u64)>> {
+        match self {
+            Self::Memory(memory) => files_of(memory),
+            Self::Opfs(keeper) => keeper.files(),
+        }
+    }
+
+    /// Fills `buf` from byte `offset` of a file; the count is short at its end only.
+    ///
+    /// # Errors
+    /// As [`Keeper::files`]; `NotFound`.
+    pub(super) fn read(&self, file: &str, offset: u64, buf: &mut [u8]) -> Result<usize> {
+        match self {
+            Self::Memory(memory) => memory.read(area(file)?, offset, buf),
+            Self::Opfs(keeper) => keeper.read(file, offset, buf),
+        }
+    }
+}
+
+fn files_of(source: &dyn Source) -> Result<Vec<(String, u64)>> {
+    let mut areas = vec![Area::Meta, Area::Base, Area::Sums];
+    areas.extend(source.segments()?.into_iter().map(Area::Segment));
+    let mut files = Vec::new();
+    for area in areas {
+        files.extend(source.len(area)?.map(|bytes| (area.to_string(), bytes)));
+    }
+    Ok(files)
+}
+
+fn area(file: &str) -> Result<Area> {
+    opfs::area_of(file).ok_or_else(|| {
+        Error::new(ErrorKind::NotFound, format!("{file:?} is no file of a store; list them again"))
+    })
+}
+
+/// Whichever backend it is.
+pub(super) struct AnyBackend(Box<dyn Backend>);
+
+impl Source for AnyBackend {
+    fn read(&self, area: Area, offset: u64, buf: &mut [u8]) -> Result<usize> {
+        self.0.read(area, offset, buf)
+    }
+
+    fn len(&self, area: Area) -> Result<Option<u64>> {
+        self.0.len(area)
+    }
+
+    fn segments(&self) -> Result<Vec<SegmentId>> {
+        self.0.segments()
+    }
+}
+
+impl Backend for AnyBackend {
+    fn apply(&self, op: &Op) -> Result<()> {
+        self.0.apply(op)
+    }
+
+    fn release(&self) {
+        self.0.release();
+    }
+
+    fn can_create(&self) -> bool {
+        self.0.can_create()
+    }
+
+    fn name(&self) -> String {
+        self.0.name()
+    }
+}
+
+/// A place in memory with a name of its own for messages.
+struct Named {
+    memory: Memory,
+    name: String,
+}
+
+impl Source for Named {
+    fn read(&self, area: Area, offset: u64, buf: &mut [u8]) -> Result<usize> {
+        self.memory.read(area, offset, buf)
+    }
+
+    fn len(&self, area: Area) -> Result<Option<u64>> {
+        self.memory.len(area)
+    }
+
+    fn segments(&self) -> Result<Vec<SegmentId>> {
+        self.memory.segments()
+    }
+}
+
+impl Backend for Named {
+    fn apply(&self, op: &Op) -> Result<()> {
+        self.memory.apply(op)
+    }
+
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+}

@@ -1,0 +1,122 @@
+//! Databases as a whole: which there are, deleting one, bringing the files of a store in.
+//!
+//! Must not know what is in them. The rule it keeps: nothing that is there already is written over.
+
+use datasync::backend::opfs;
+use js_sys::Array;
+use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::wasm_bindgen;
+
+use super::thrown::thrown;
+use crate::failure::{Failure, Outcome};
+
+/// The names of the databases of a backend, in order.
+///
+/// # Errors
+/// Thrown as an `Error` with a `kind`.
+#[wasm_bindgen(js_name = listDatabases)]
+pub async fn list_databases(backend: String) -> Result<Array, JsValue> {
+    let names = list(&backend).await.map_err(thrown)?;
+    Ok(names.into_iter().map(JsValue::from).collect())
+}
+
+async fn list(backend: &str) -> Outcome<Vec<String>> {
+    match backend {
+        "opfs" => Ok(opfs::list().await?),
+        other => Err(no_such(other)),
+    }
+}
+
+/// Deletes a database with everything in it.
+///
+/// # Errors
+/// Thrown as an `Error` with a `kind`: `Busy` when it is open somewhere, `NotFound`.
+#[wasm_bindgen(js_name = destroyDatabase)]
+pub async fn destroy_database(backend: String, name: String) -> Result<(), JsValue> {
+    destroy(&backend, &name).await.map_err(thrown)
+}
+
+async fn destroy(backend: &str, name: &str) -> Outcome<()> {
+    match backend {
+        "opfs" => Ok(opfs::destroy(name).await?),
+        other => Err(no_such(other)),
+    }
+}
+
+fn no_such(backend: &str) -> Failure {
+    Failure::misuse(format!("backend is {backend:?}; stored databases are in \"opfs\" or \"indexeddb\""))
+}
+
+enum Way {
+    Opfs(opfs::Import),
+}
+
+/// An import of a store's own files (META, base.db, base.sum, log-NNNN) into an empty place, one after the other.
+/// They are checked when the database is opened. An import of which nothing more is heard leaves what opening
+/// reports as damage: `cancel` it, or destroy the database.
+#[wasm_bindgen]
+pub struct StoreImport {
+    way: Option<Way>,
+}
+
+#[wasm_bindgen]
+impl StoreImport {
+    /// Takes an empty place for the database `name`.
+    ///
+    /// # Errors
+    /// Thrown as an `Error` with a `kind`: `Misuse` when there is a database of that name.
+    pub async fn begin(backend: String, name: String) -> Result<StoreImport, JsValue> {
+        let way = match backend.as_str() {
+            "opfs" => opfs::Import::begin(&name).await.map(Way::Opfs).map_err(Failure::from),
+            other => Err(no_such(other)),
+        };
+        way.map(|way| Self { way: Some(way) }).map_err(thrown)
+    }
+
+    /// Begins the next file; the one before is durable then.
+    ///
+    /// # Errors
+    /// Thrown as an `Error` with a `kind`.
+    pub async fn file(&mut self, name: String) -> Result<(), JsValue> {
+        match self.open()? {
+            Way::Opfs(import) => import.file(&name).await.map_err(|error| thrown(error.into())),
+        }
+    }
+
+    /// Appends to the file that was begun last.
+    ///
+    /// # Errors
+    /// Thrown as an `Error` with a `kind`.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), JsValue> {
+        match self.open()? {
+            Way::Opfs(import) => import.write(bytes).map_err(|error| thrown(error.into())),
+        }
+    }
+
+    /// Ends the import: every file is durable.
+    ///
+    /// # Errors
+    /// Thrown as an `Error` with a `kind`: `NotAStore` when there was no META.
+    pub async fn finish(&mut self) -> Result<(), JsValue> {
+        self.open()?;
+        match self.way.take() {
+            Some(Way::Opfs(import)) => import.finish().await.map_err(|error| thrown(error.into())),
+            None => Ok(()),
+        }
+    }
+
+    /// Gives up, and leaves nothing.
+    ///
+    /// # Errors
+    /// Thrown as an `Error` with a `kind`.
+    pub async fn cancel(&mut self) -> Result<(), JsValue> {
+        match self.way.take() {
+            Some(Way::Opfs(import)) => import.cancel().await.map_err(|error| thrown(error.into())),
+            None => Ok(()),
+        }
+    }
+
+    fn open(&mut self) -> Result<&mut Way, JsValue> {
+        self.way.as_mut().ok_or_else(|| thrown(Failure::misuse("the import has ended; begin another")))
+    }
+}
