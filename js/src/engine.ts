@@ -24,8 +24,8 @@ export interface RawSession {
   settleNow(): boolean;
   settle(): Promise<void>;
   inTransaction(): boolean;
-  tend(): boolean;
-  refill(): Promise<void>;
+  tend(idle: boolean): boolean;
+  refill(): Promise<boolean>;
   status(): string;
   recovery(): string;
   changes(): number;

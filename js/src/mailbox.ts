@@ -18,6 +18,10 @@ import type { Durability } from "./types.ts";
 const TURN_MS = 12;
 /** How often background work is done although calls keep coming, ms. */
 const TEND_MS = 50;
+/** How long after the last call background work begins, ms: between two awaited calls there is no time for it. */
+const SOON_MS = 20;
+/** How long after the last call the newest commits get their durable proof, ms. */
+const IDLE_MS = 200;
 
 /** An open database, as `opening.ts` gives it. */
 export interface Session {
@@ -55,6 +59,7 @@ export class Mailbox {
   #busy = false;
   #begun = 0;
   #tended = 0;
+  #nap: ReturnType<typeof setTimeout> | undefined;
   #cancelled = false;
   #dead = false;
 
@@ -95,7 +100,7 @@ export class Mailbox {
         if (turn.length > 0) this.#acknowledge(turn);
         // Looked at again: a call may have come after the turn had ended.
         else if (this.#next() < 0) break;
-        if (performance.now() - this.#tended > TEND_MS) await this.#tend();
+        if (performance.now() - this.#tended > TEND_MS) await this.#tend(false);
       }
     } finally {
       this.#busy = false;
@@ -243,30 +248,32 @@ export class Mailbox {
     this.#world.post({ type: "answers", answers }, ready.flatMap(({ transfer }) => transfer));
   }
 
-  /** Background work, when nothing else is to do. */
-  #rest(): void {
+  /** Background work, when nothing else is to do: folding soon, the proof of the newest commits later. */
+  #rest(after = SOON_MS, idle = false): void {
+    clearTimeout(this.#nap);
     if (!this.#session || this.#dead) return;
-    setTimeout(() => {
+    this.#nap = setTimeout(() => {
       if (this.#busy || !this.#session) return;
       this.#busy = true;
-      void this.#tend().then((more) => {
+      void this.#tend(idle).then((more) => {
         this.#busy = false;
         if (this.#next() >= 0) void this.#drain();
-        else if (more) this.#rest();
+        else if (more) this.#rest(0, idle);
+        else if (!idle) this.#rest(IDLE_MS, true);
       });
-    }, 0);
+    }, after);
   }
 
   /** One bounded step of background work; whether there is more. What fails is told, and ends it. */
-  async #tend(): Promise<boolean> {
+  async #tend(idle: boolean): Promise<boolean> {
     const engine = this.#session?.engine;
     this.#tended = performance.now();
     if (!engine) return false;
     try {
-      const more = await engine.call("tend");
-      await engine.raw.refill();
+      const folding = await engine.call("tend", idle);
+      const filling = await engine.raw.refill();
       if (this.#runner) this.#herald.turn(this.#runner);
-      return more;
+      return folding || filling;
     } catch (error) {
       this.#trap(error);
       this.#herald.error(asError(error));

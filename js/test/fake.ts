@@ -111,7 +111,9 @@ export class FakeSession {
     this.tends += 1;
     return false;
   }
-  async refill(): Promise<void> {}
+  async refill(): Promise<boolean> {
+    return false;
+  }
   status(): string {
     return JSON.stringify({ committed: this.values.length, durable: this.durable, folds: 0, logBytes: 0, segments: 1 });
   }

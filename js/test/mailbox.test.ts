@@ -213,7 +213,7 @@ test("releasing_gives_the_storage_back_at_once", async () => {
 test("background_work_is_done_when_there_is_nothing_else", async () => {
   const { session, run } = await opened();
   await run("PUT ?", [1]);
-  await rest(20);
+  await rest(60);
   assert.ok(session.tends > 0);
 });
 

@@ -99,17 +99,19 @@ impl Volume {
         self.shared.compact()
     }
 
-    /// One bounded step of what a volume with a thread of its own does in the background: a step of a fold, or
-    /// the durable proof of the newest commits. Call it while nothing else is to be done; `false` when there is
-    /// no more.
+    /// One bounded step of what a volume with a thread of its own does in the background: a step of a fold or,
+    /// if nobody has committed for a while (`idle`), the durable proof of the newest commits. `false` when there
+    /// is no more to do.
     ///
     /// # Errors
     /// As [`Volume::compact`].
-    pub fn tend(&self) -> Result<bool> {
+    pub fn tend(&self, idle: bool) -> Result<bool> {
         if self.compact_step()? {
             return Ok(true);
         }
-        self.shared.witness_when_idle()?;
+        if idle {
+            self.shared.witness_when_idle()?;
+        }
         // The proof may have been a rotation.
         Ok(lock(&self.shared.store).can_fold())
     }

@@ -110,11 +110,11 @@ fn tending_folds_whole_segments_and_proves_the_newest_commit() {
         commit(&volume, &mut expected, &[0, round], round);
     }
     assert!(volume.stats().segments > 2);
-    while volume.tend().unwrap() {}
+    while volume.tend(true).unwrap() {}
     let folded = volume.stats().blocks_folded;
     assert!(folded > 80, "{folded}");
     let written = volume.stats().bytes_appended;
-    assert!(!volume.tend().unwrap());
+    assert!(!volume.tend(true).unwrap());
     assert_eq!(volume.stats().bytes_appended, written, "an idle volume writes nothing");
     check(&volume.snapshot().unwrap(), &expected);
 }

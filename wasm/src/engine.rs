@@ -263,11 +263,11 @@ impl Engine {
     ///
     /// # Errors
     /// As `Volume::tend`, but for what passes by itself.
-    pub fn tend(&mut self) -> Outcome<bool> {
+    pub fn tend(&mut self, idle: bool) -> Outcome<bool> {
         if self.settings.read_only || self.connection.is_none() || self.poisoned {
             return Ok(false);
         }
-        match self.volume.tend() {
+        match self.volume.tend(idle) {
             // Whoever commits next is told, if it still is so by then.
             Err(error) if matches!(error.kind(), ErrorKind::Full | ErrorKind::Busy) => Ok(false),
             outcome => Ok(outcome?),

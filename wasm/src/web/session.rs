@@ -141,8 +141,9 @@ twice! {
         Ok(!session.keeper.is_queued())
     };
 
-    /// One bounded step of background work; true: there is more.
-    tend "tend" tend_jspi "tend_jspi" () -> bool = |session| session.run(Engine::tend);
+    /// One bounded step of background work; true: there is more. `idle`: nobody has committed for a while.
+    tend "tend" tend_jspi "tend_jspi" (idle: bool) -> bool =
+        |session, idle| session.run(|engine| engine.tend(idle));
 
     /// Reads and checks every byte of the store; a report as JSON.
     verify "verify" verify_jspi "verify_jspi" () -> String = |session| session.run(Engine::verify);
