@@ -42,6 +42,12 @@ pub enum ErrorKind {
     Poisoned,
     /// This commit may or may not survive. Reopen and ask `outcome_of` with the id.
     Indeterminate(CommitId),
+    /// The store was here and is gone, or the medium has dropped what it had said was there: a browser that
+    /// made room, or its user. Nothing is created in its place; delete the rest of it to begin anew.
+    Lost,
+    /// It does not fit where it would have to be held as a whole. Nothing was changed; raise the limit that the
+    /// message names.
+    TooLarge,
     /// Opened for reading only, or the medium is read-only.
     ReadOnly,
     /// The call itself is wrong. Fix the caller; nothing was changed.

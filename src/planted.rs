@@ -98,6 +98,36 @@ bugs! {
     ListUnsyncedFree,
     /// Tags of commits are not kept.
     ForgetTags,
+    /// A flush of the queue is answered when its transaction has begun.
+    AcknowledgeBeforeComplete,
+    /// A strict flush of the queue is answered by a relaxed transaction.
+    RelaxedIsStrict,
+    /// A transaction of the queue does not compare the owner.
+    SkipOwnerCheck,
+    /// A queue is opened without taking the store over.
+    SkipTakeover,
+    /// A transaction that was aborted is taken for complete.
+    IgnoreAbort,
+    /// A batch that the quota refused is left out, and the queue goes on.
+    SkipRefusedBatch,
+    /// Two batches of the queue change places.
+    SwapTransactions,
+    /// What was under way when the connection died is not given again.
+    ForgetUnderWay,
+    /// A new connection is believed to show what the old one left.
+    ReplayWithoutLooking,
+    /// A database that vanished is opened as a new one.
+    OpenVanishedAsNew,
+    /// A queued change of the base leaves memory when its transaction begins.
+    DropOverlayEarly,
+    /// Writing some blocks of an extent takes the others away.
+    ExtentLosesNeighbours,
+    /// Cutting the base inside an extent leaves what is behind the cut.
+    CutExtentKeepsTail,
+    /// Runs of a segment that were written over stay on the medium.
+    StaleRunsStay,
+    /// One op is spread over two transactions.
+    TearOp,
 }
 
 #[cfg(not(feature = "sim"))]

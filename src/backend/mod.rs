@@ -9,6 +9,8 @@ pub mod file;
 pub mod memory;
 #[cfg(any(test, all(target_family = "wasm", feature = "web")))]
 pub mod opfs;
+#[cfg(any(feature = "sim", feature = "web"))]
+pub mod queue;
 mod rules;
 #[cfg(feature = "sim")]
 pub mod sim;

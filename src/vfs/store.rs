@@ -76,8 +76,11 @@ impl Store {
     /// Keeps the error for [`Store::last_error`] and ends the volume's life if the error says so.
     pub(super) fn note(&self, trouble: &Trouble) {
         match trouble.kind {
-            ErrorKind::Poisoned | ErrorKind::Indeterminate(_) | ErrorKind::Fenced => self.end(),
+            ErrorKind::Poisoned | ErrorKind::Indeterminate(_) | ErrorKind::Fenced | ErrorKind::Lost => {
+                self.end()
+            }
             ErrorKind::Io
+            | ErrorKind::TooLarge
             | ErrorKind::Corrupt
             | ErrorKind::AlgoMismatch
             | ErrorKind::Unsupported

@@ -64,6 +64,7 @@ pub(super) fn code(kind: ErrorKind, call: Call) -> c_int {
     let opening = call == Call::Open;
     let code = match kind {
         ErrorKind::Io | ErrorKind::Poisoned | ErrorKind::Fenced | ErrorKind::Indeterminate(_) => call.io(),
+        ErrorKind::Lost | ErrorKind::TooLarge => call.io(),
         // IOERR_DATA is SQLite's own code for "the checksum on a page is wrong".
         ErrorKind::Corrupt | ErrorKind::AlgoMismatch if opening => ffi::SQLITE_CORRUPT,
         ErrorKind::Corrupt | ErrorKind::AlgoMismatch => ffi::SQLITE_IOERR_DATA,
@@ -168,6 +169,8 @@ mod tests {
             ErrorKind::Stale,
             ErrorKind::Expired,
             ErrorKind::Fenced,
+            ErrorKind::Lost,
+            ErrorKind::TooLarge,
             ErrorKind::Full,
             ErrorKind::Poisoned,
             ErrorKind::Indeterminate(commit),

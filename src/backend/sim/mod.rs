@@ -8,6 +8,7 @@
 mod fault;
 mod images;
 mod page;
+mod queued;
 mod random;
 mod state;
 #[cfg(test)]
@@ -24,6 +25,7 @@ use fault::Verdict;
 pub use fault::{BarrierFailure, Call, Fault, Faults, Leaves};
 pub use images::{Bounds, Cut, Fate};
 pub use page::{Content, SECTOR, bytes_of, garbage};
+pub use queued::{SimOrigin, SimTab, TransactionFate};
 pub use random::{Random, mix};
 pub use state::DiskState;
 use state::pages_of;

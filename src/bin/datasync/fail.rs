@@ -93,6 +93,7 @@ fn advice(kind: ErrorKind) -> (Code, &'static str) {
             (Code::Busy, "wait until the other program is done with it, then run the command again")
         }
         ErrorKind::Fenced => (Code::Busy, "another program opened the store since; run the command again"),
+        ErrorKind::Lost | ErrorKind::TooLarge => (Code::Disk, "see the message; nothing was changed"),
         ErrorKind::Full => (
             Code::Disk,
             "make room on the disk and run the command again; every acknowledged commit is there",

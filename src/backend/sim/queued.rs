@@ -1,0 +1,395 @@
+//! A medium of records and transactions, as a browser offers it, that aborts, refuses, disconnects, loses and
+//! vanishes exactly as far as a real one may; and a tab that runs a [`Queue`] on it.
+//!
+//! What it assumes: a transaction is taken as a whole or not at all; a strict one that completed survives power
+//! loss together with all before it; of relaxed ones a power cut takes a suffix. For tests only.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::backend::Backend;
+use crate::backend::queue::{
+    Clear, Failure, Fence, Key, Memory, Missing, Next, Queue, Slice, Ticket, Transaction, Work, take_over,
+};
+use crate::block::SegmentId;
+use crate::error::{ErrorKind, Result, fail};
+use crate::log::plan::{Area, Op};
+use crate::log::source::Source;
+
+/// What becomes of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TransactionFate {
+    /// It is taken, and said to be complete.
+    Completes,
+    /// The medium aborts it when it commits.
+    Aborts,
+    /// The put with this number (from 0) finds no quota; with fewer puts, the commit does.
+    NoQuota(u32),
+    /// The connection ends; the transaction was taken or not.
+    Disconnects {
+        /// Whether it was taken.
+        taken: bool,
+    },
+    /// Nobody ever says how it ended; it was taken or not. Only a watchdog helps.
+    NeverFires {
+        /// Whether it was taken.
+        taken: bool,
+    },
+}
+
+/// The records of one database.
+#[derive(Clone, Debug, Default)]
+struct Records {
+    values: BTreeMap<Key, Value>,
+    fence: Option<Fence>,
+}
+
+#[derive(Clone, Debug)]
+enum Value {
+    Bytes(Arc<[u8]>),
+    Length(u64),
+}
+
+#[derive(Debug, Default)]
+struct World {
+    records: Records,
+    /// What there was before each relaxed transaction that no strict one has followed.
+    losable: Vec<Records>,
+    /// The sign, in another kind of storage, that there was a database.
+    witness: bool,
+}
+
+/// One origin's storage: what every tab sees. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct SimOrigin {
+    world: Arc<Mutex<World>>,
+}
+
+/// A tab that has the store open: a backend. Clones are the same tab.
+#[derive(Clone, Debug)]
+pub struct SimTab {
+    origin: SimOrigin,
+    queue: Arc<Mutex<Queue>>,
+    /// The transaction under way at the medium of which nobody has said anything yet.
+    silent: Arc<Mutex<bool>>,
+    /// Run each op to its end at once; run a transaction inside each fetch.
+    eager: bool,
+    busy_fetch: bool,
+}
+
+impl SimOrigin {
+    /// A storage with nothing in it.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Opens the database in a tab, which takes it over from whoever had it.
+    ///
+    /// # Errors
+    /// `Lost` if there was a database and is none.
+    pub fn open(&self, memory: Memory) -> Result<SimTab> {
+        let mut world = self.lock();
+        let fence = take_over("simulated", world.records.fence, world.witness)?;
+        let before = world.records.clone();
+        world.losable.push(before);
+        world.records.fence = Some(fence);
+        let mut queue = Queue::new("simulated", fence.owner, memory);
+        for (key, value) in &world.records.values {
+            match (key, value) {
+                (Key::Length(area), Value::Length(bytes)) => queue.load_length(*area, *bytes),
+                (Key::Run(area, page), Value::Bytes(bytes)) => {
+                    queue.load_run(*area, *page, Slice::new(Arc::clone(bytes)));
+                }
+                (Key::Extent(extent), Value::Bytes(bytes)) if memory.resident => {
+                    queue.fetched(*extent, Some(bytes));
+                }
+                _ => {}
+            }
+        }
+        drop(world);
+        Ok(SimTab {
+            origin: self.clone(),
+            queue: Arc::new(Mutex::new(queue)),
+            silent: Arc::default(),
+            eager: false,
+            busy_fetch: false,
+        })
+    }
+
+    /// Power is cut: the last `lost` of the transactions that may be lost are.
+    pub fn cut_power(&self, lost: usize) {
+        let mut world = self.lock();
+        let at = world.losable.len().saturating_sub(lost);
+        if let Some(records) = world.losable.get(at).cloned() {
+            world.records = records;
+        }
+        world.losable.clear();
+    }
+
+    /// How many transactions a power cut could take.
+    #[must_use]
+    pub fn losable(&self) -> usize {
+        self.lock().losable.len()
+    }
+
+    /// The browser removes the database; the witness stays.
+    pub fn vanish(&self) {
+        let mut world = self.lock();
+        world.records = Records::default();
+        world.losable.clear();
+    }
+
+    /// Everything goes, as when a user clears the site's data.
+    pub fn forget_everything(&self) {
+        *self.lock() = World::default();
+    }
+
+    /// A number that differs, as far as numbers can, between two states of the medium.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        let world = self.lock();
+        let word = |all: u64, word: u64| super::mix(all ^ word).rotate_left(7);
+        world.records.values.iter().fold(7, |all, (key, value)| {
+            let name = format!("{key:?}").bytes().fold(all, |all, byte| word(all, u64::from(byte)));
+            match value {
+                Value::Length(bytes) => word(name, *bytes),
+                Value::Bytes(bytes) => {
+                    let words = bytes.as_chunks::<8>().0.iter();
+                    words.fold(name, |all, eight| word(all, u64::from_le_bytes(*eight)))
+                }
+            }
+        })
+    }
+
+    /// The largest value, in bytes.
+    #[must_use]
+    pub fn largest_value(&self) -> usize {
+        let world = self.lock();
+        let size = |value: &Value| match value {
+            Value::Bytes(bytes) => bytes.len(),
+            Value::Length(_) => 8,
+        };
+        world.records.values.values().map(size).max().unwrap_or(0)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a transaction if nothing speaks against it.
+    fn take(&self, transaction: &Transaction) -> std::result::Result<(), Failure> {
+        let mut world = self.lock();
+        if let Some(fence) = transaction.fence {
+            if world.records.fence.map(|found| found.owner) != Some(fence.owner) {
+                return Err(Failure::Fenced);
+            }
+        }
+        let before = world.records.clone();
+        if let Some(fence) = transaction.fence {
+            world.records.fence = Some(fence);
+        }
+        run(&mut world.records.values, transaction);
+        if transaction.strict {
+            world.losable.clear();
+        } else {
+            world.losable.push(before);
+        }
+        world.witness = true;
+        Ok(())
+    }
+
+    fn fetch(&self, extents: std::ops::Range<u64>) -> Vec<(u64, Option<Arc<[u8]>>)> {
+        let world = self.lock();
+        let value = |extent: u64| match world.records.values.get(&Key::Extent(extent)) {
+            Some(Value::Bytes(bytes)) => Some(Arc::clone(bytes)),
+            _ => None,
+        };
+        extents.map(|extent| (extent, value(extent))).collect()
+    }
+}
+
+fn run(values: &mut BTreeMap<Key, Value>, transaction: &Transaction) {
+    for clear in transaction.batch.clears() {
+        values.retain(|key, _| !Clear::covers(clear, *key));
+    }
+    for (key, work) in transaction.batch.work() {
+        let value = match work {
+            Work::Put(bytes) => Value::Bytes(bytes[..].into()),
+            Work::Length(bytes) => Value::Length(*bytes),
+            Work::Patch(patch) => {
+                let old = match values.get(&key) {
+                    Some(Value::Bytes(bytes)) if patch.needs_old() => Arc::clone(bytes),
+                    _ => Arc::default(),
+                };
+                Value::Bytes(patch.lay_over(&old).into())
+            }
+            Work::Delete => {
+                values.remove(&key);
+                continue;
+            }
+        };
+        values.insert(key, value);
+    }
+}
+
+impl SimTab {
+    /// The same tab, in which every op is a transaction of its own and complete at once.
+    #[must_use]
+    pub fn eager(mut self) -> Self {
+        self.eager = true;
+        self
+    }
+
+    /// The same tab, in which a transaction completes while a fetch is under way.
+    #[must_use]
+    pub fn busy_fetch(mut self) -> Self {
+        self.busy_fetch = true;
+        self
+    }
+
+    /// Runs the next transaction, if there is one, to this end. Whether there was one.
+    pub fn pump(&self, fate: TransactionFate) -> bool {
+        if *self.silent() {
+            return false;
+        }
+        let Some(transaction) = self.queue().take() else { return false };
+        let number = transaction.number;
+        let puts = transaction.batch.work().count() as u32 + 1;
+        let next = match fate {
+            TransactionFate::Completes => match self.origin.take(&transaction) {
+                Ok(()) => self.queue().completed(number),
+                Err(failure) => self.queue().failed(failure),
+            },
+            TransactionFate::Aborts => self.queue().failed(Failure::Refused("simulated: abort".into())),
+            TransactionFate::NoQuota(put) => {
+                let message = format!("simulated: put {} of {puts}", put.min(puts));
+                self.queue().failed(Failure::Full(message))
+            }
+            TransactionFate::Disconnects { taken } => {
+                if taken {
+                    // Refused for the fence, it is simply not taken.
+                    let _ = self.origin.take(&transaction);
+                }
+                self.queue().failed(Failure::Disconnected("simulated".into()))
+            }
+            TransactionFate::NeverFires { taken } => {
+                if taken {
+                    let _ = self.origin.take(&transaction);
+                }
+                *self.silent() = true;
+                Next::Stop
+            }
+        };
+        self.go_on(next);
+        true
+    }
+
+    /// The connection ends although nothing is under way, or a watchdog gives a silent transaction up.
+    pub fn disconnect(&self) {
+        *self.silent() = false;
+        let next = self.queue().failed(Failure::Disconnected("simulated".into()));
+        self.go_on(next);
+    }
+
+    /// Runs everything that is queued.
+    pub fn drain(&self) {
+        while self.pump(TransactionFate::Completes) {}
+    }
+
+    fn go_on(&self, next: Next) {
+        if next == Next::Reconnect {
+            let found = self.origin.lock().records.fence;
+            self.queue().reconnected(found);
+        }
+    }
+
+    /// Asks for everything applied so far.
+    pub fn flush(&self, strict: bool) -> Ticket {
+        self.queue().flush(strict)
+    }
+
+    /// Whether the ticket's flush is done.
+    ///
+    /// # Errors
+    /// The reason the queue died of.
+    pub fn is_flushed(&self, ticket: Ticket) -> Result<bool> {
+        self.queue().is_flushed(ticket)
+    }
+
+    /// Whether the queue has ended.
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        self.queue().is_dead()
+    }
+
+    fn silent(&self) -> MutexGuard<'_, bool> {
+        self.silent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Source for SimTab {
+    fn read(&self, area: Area, offset: u64, buf: &mut [u8]) -> Result<usize> {
+        // Piece by piece: what one read needs may be more than the cache holds.
+        let mut done = 0;
+        while done < buf.len() {
+            let n = (buf.len() - done).min(crate::block::BLOCK_SIZE);
+            let piece = &mut buf[done..done + n];
+            let read = self.queue().read(area, offset + done as u64, piece)?;
+            match read {
+                Ok(got) => {
+                    done += got;
+                    if got < n {
+                        return Ok(done);
+                    }
+                }
+                Err(Missing(extents)) => {
+                    self.queue().fetch_begins();
+                    let found = self.origin.fetch(extents);
+                    if self.busy_fetch {
+                        self.pump(TransactionFate::Completes);
+                    }
+                    let mut queue = self.queue();
+                    for (extent, value) in found {
+                        queue.fetched(extent, value.as_deref());
+                    }
+                    queue.fetch_ends();
+                }
+            }
+        }
+        if buf.is_empty() {
+            let asked = self.queue().read(area, offset, buf)?;
+            return Ok(asked.unwrap_or(0));
+        }
+        Ok(done)
+    }
+
+    fn len(&self, area: Area) -> Result<Option<u64>> {
+        Ok(self.queue().len(area))
+    }
+
+    fn segments(&self) -> Result<Vec<SegmentId>> {
+        Ok(self.queue().segments())
+    }
+}
+
+impl Backend for SimTab {
+    fn apply(&self, op: &Op) -> Result<()> {
+        self.queue().apply(op)?;
+        if self.eager {
+            self.drain();
+            if self.is_dead() {
+                return fail(ErrorKind::Poisoned, "simulated: the queue is dead");
+            }
+        }
+        Ok(())
+    }
+
+    fn name(&self) -> String {
+        "simulated".to_owned()
+    }
+}
