@@ -6,6 +6,8 @@
 
 #[cfg(not(target_family = "wasm"))]
 pub mod file;
+#[cfg(all(target_family = "wasm", feature = "web"))]
+pub mod indexeddb;
 pub mod memory;
 #[cfg(any(test, all(target_family = "wasm", feature = "web")))]
 pub mod opfs;

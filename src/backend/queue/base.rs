@@ -173,7 +173,9 @@ impl Base {
             self.held -= gone.bytes.len();
         }
         drop(self.overlay.split_off(&first_gone));
-        if keep > 0 && let Some(cached) = self.cache.get_mut(&extent) {
+        if keep > 0
+            && let Some(cached) = self.cache.get_mut(&extent)
+        {
             let from = keep.min(cached.bytes.len());
             cached.bytes[from..].fill(0);
         }

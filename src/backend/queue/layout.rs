@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::backend::rules::PAGE;
-use crate::block::{BLOCK_SIZE, SegmentId};
+use crate::block::BLOCK_SIZE;
 use crate::log::plan::Area;
 use crate::planted::{Bug, planted};
 
@@ -135,16 +135,6 @@ impl Patch {
             None => None,
         }
     }
-}
-
-/// The area that [`Area`]'s `Display` calls so.
-#[must_use]
-pub fn area_named(name: &str) -> Option<Area> {
-    let fixed = [Area::Meta, Area::Base, Area::Sums].into_iter().find(|area| area.to_string() == name);
-    fixed.or_else(|| {
-        let area = Area::Segment(SegmentId(name.strip_prefix("log-")?.parse().ok()?));
-        (area.to_string() == name).then_some(area)
-    })
 }
 
 /// The extent that holds this byte of `base.db`, and the byte's place in it.

@@ -208,7 +208,8 @@ impl Queue {
                     self.settle(&transaction);
                     return Next::Go;
                 }
-                let message = format!("no space or quota left ({message}); what was not durable is not there");
+                let message =
+                    format!("no space or quota left ({message}); what was not durable is not there");
                 self.end(ErrorKind::Full, message)
             }
             Failure::Disconnected(message) if self.life.replaced => self.end(
@@ -295,7 +296,9 @@ impl Queue {
             return Ok(true);
         }
         match &life.death {
-            Some(Death { kind: ErrorKind::Full | ErrorKind::Fenced, message }) if life.complete >= ticket.first => {
+            Some(Death { kind: ErrorKind::Full | ErrorKind::Fenced, message })
+                if life.complete >= ticket.first =>
+            {
                 fail(ErrorKind::Poisoned, format!("{}: {message}; a part is there", self.name))
             }
             Some(death) => Err(death.error(&self.name)),

@@ -20,9 +20,9 @@ mod transaction;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use base::{Base, blocks_of};
 pub use base::Missing;
-pub use layout::{Key, Patch, Slice, VALUE_BYTES, VALUE_PAGES, area_named};
+use base::{Base, blocks_of};
+pub use layout::{Key, Patch, Slice, VALUE_BYTES, VALUE_PAGES};
 use layout::{SEGMENT_END, extent_of};
 use life::{Death, Life};
 pub use life::{Failure, Next, Ticket, take_over};

@@ -40,8 +40,7 @@ impl Runs {
             let (low, high) = (from.max(offset), to.min(end));
             if low < high {
                 let at = |byte: u64, start: u64| usize::try_from(byte - start).expect("inside a buffer");
-                buf[at(low, offset)..at(high, offset)]
-                    .copy_from_slice(&bytes[at(low, from)..at(high, from)]);
+                buf[at(low, offset)..at(high, offset)].copy_from_slice(&bytes[at(low, from)..at(high, from)]);
             }
         }
         there

@@ -1,0 +1,169 @@
+//! IndexedDB and the few other things of a worker's global scope, as far as the backend calls them.
+//!
+//! Declarations only. Every call that may throw says so; nothing here decides anything.
+
+use js_sys::{Array, Function, Object, Promise, Reflect};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+
+#[wasm_bindgen]
+extern "C" {
+    pub(super) type Factory;
+
+    #[wasm_bindgen(method, catch)]
+    pub(super) fn open(this: &Factory, name: &str, version: u32) -> Result<Request, JsValue>;
+    #[wasm_bindgen(method, catch, js_name = deleteDatabase)]
+    pub(super) fn delete_database(this: &Factory, name: &str) -> Result<Request, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    pub(super) fn databases(this: &Factory) -> Result<Promise, JsValue>;
+
+    #[derive(Clone)]
+    pub(super) type Request;
+
+    #[wasm_bindgen(method, getter)]
+    pub(super) fn result(this: &Request) -> JsValue;
+    #[wasm_bindgen(method, getter)]
+    pub(super) fn error(this: &Request) -> JsValue;
+    #[wasm_bindgen(method, getter)]
+    pub(super) fn transaction(this: &Request) -> Transaction;
+    #[wasm_bindgen(method, setter)]
+    pub(super) fn set_onsuccess(this: &Request, handler: Option<&Function>);
+    #[wasm_bindgen(method, setter)]
+    pub(super) fn set_onerror(this: &Request, handler: Option<&Function>);
+    #[wasm_bindgen(method, setter)]
+    pub(super) fn set_onupgradeneeded(this: &Request, handler: Option<&Function>);
+
+    #[derive(Clone)]
+    pub(super) type Database;
+
+    #[wasm_bindgen(method, catch, js_name = transaction)]
+    pub(super) fn begin(
+        this: &Database,
+        stores: &Array,
+        mode: &str,
+        options: &Object,
+    ) -> Result<Transaction, JsValue>;
+    #[wasm_bindgen(method, catch, js_name = createObjectStore)]
+    pub(super) fn create_object_store(this: &Database, name: &str) -> Result<Store, JsValue>;
+    #[wasm_bindgen(method)]
+    pub(super) fn close(this: &Database);
+    #[wasm_bindgen(method, setter)]
+    pub(super) fn set_onclose(this: &Database, handler: Option<&Function>);
+    #[wasm_bindgen(method, setter)]
+    pub(super) fn set_onversionchange(this: &Database, handler: Option<&Function>);
+
+    #[derive(Clone)]
+    pub(super) type Transaction;
+
+    #[wasm_bindgen(method, catch, js_name = objectStore)]
+    pub(super) fn object_store(this: &Transaction, name: &str) -> Result<Store, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    pub(super) fn commit(this: &Transaction) -> Result<(), JsValue>;
+    #[wasm_bindgen(method, catch)]
+    pub(super) fn abort(this: &Transaction) -> Result<(), JsValue>;
+    #[wasm_bindgen(method, getter, js_name = error)]
+    pub(super) fn failure(this: &Transaction) -> JsValue;
+    #[wasm_bindgen(method, setter)]
+    pub(super) fn set_oncomplete(this: &Transaction, handler: Option<&Function>);
+    #[wasm_bindgen(method, setter)]
+    pub(super) fn set_onabort(this: &Transaction, handler: Option<&Function>);
+
+    #[derive(Clone)]
+    pub(super) type Store;
+
+    #[wasm_bindgen(method, catch)]
+    pub(super) fn put(this: &Store, value: &JsValue, key: &JsValue) -> Result<Request, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    pub(super) fn get(this: &Store, key: &JsValue) -> Result<Request, JsValue>;
+    #[wasm_bindgen(method, catch, js_name = getAll)]
+    pub(super) fn get_all(this: &Store, range: &JsValue, count: u32) -> Result<Request, JsValue>;
+    #[wasm_bindgen(method, catch, js_name = getAllKeys)]
+    pub(super) fn get_all_keys(this: &Store, range: &JsValue, count: u32) -> Result<Request, JsValue>;
+    #[wasm_bindgen(method, catch, js_name = delete)]
+    pub(super) fn delete(this: &Store, range: &JsValue) -> Result<Request, JsValue>;
+    #[wasm_bindgen(method, catch, js_name = createIndex)]
+    pub(super) fn create_index(
+        this: &Store,
+        name: &str,
+        path: &str,
+        options: &Object,
+    ) -> Result<JsValue, JsValue>;
+
+    pub(super) type IDBKeyRange;
+
+    #[wasm_bindgen(static_method_of = IDBKeyRange, catch)]
+    pub(super) fn bound(low: &JsValue, high: &JsValue) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(static_method_of = IDBKeyRange, catch, js_name = lowerBound)]
+    pub(super) fn lower_bound(low: &JsValue, open: bool) -> Result<JsValue, JsValue>;
+
+    pub(super) type Caches;
+
+    #[wasm_bindgen(method)]
+    pub(super) fn open(this: &Caches, name: &str) -> Promise;
+
+    pub(super) type Cache;
+
+    #[wasm_bindgen(method, js_name = match)]
+    pub(super) fn find(this: &Cache, url: &str) -> Promise;
+    #[wasm_bindgen(method, js_name = put)]
+    pub(super) fn store(this: &Cache, url: &str, response: &Response) -> Promise;
+    #[wasm_bindgen(method, js_name = delete)]
+    pub(super) fn forget(this: &Cache, url: &str) -> Promise;
+
+    pub(super) type Response;
+
+    #[wasm_bindgen(constructor, catch)]
+    pub(super) fn new(body: &str) -> Result<Response, JsValue>;
+
+    #[wasm_bindgen(js_name = setTimeout)]
+    pub(super) fn set_timeout(handler: &Function, ms: u32) -> JsValue;
+}
+
+/// Something of the global scope, if it is there and may be looked at.
+pub(super) fn global(name: &str) -> Option<JsValue> {
+    let found = Reflect::get(&js_sys::global(), &name.into()).ok()?;
+    (!found.is_undefined() && !found.is_null()).then_some(found)
+}
+
+/// IndexedDB itself.
+pub(super) fn factory() -> Option<Factory> {
+    global("indexedDB").map(JsCast::unchecked_into)
+}
+
+/// An object with one property.
+pub(super) fn object(name: &str, value: &JsValue) -> Object {
+    let object = Object::new();
+    // Setting a property of a plain object cannot fail.
+    let _ = Reflect::set(&object, &name.into(), value);
+    object
+}
+
+/// A property, `undefined` if there is none.
+pub(super) fn property(of: &JsValue, name: &str) -> JsValue {
+    Reflect::get(of, &name.into()).unwrap_or(JsValue::UNDEFINED)
+}
+
+/// A promise of the request's end: fulfilled by `success`, rejected by `error`.
+pub(super) fn promise_of(request: &Request) -> Promise {
+    Promise::new(&mut |resolve, reject| {
+        request.set_onsuccess(Some(&resolve));
+        request.set_onerror(Some(&reject));
+    })
+}
+
+/// Waits for a request and returns its result.
+pub(super) async fn result_of(request: &Request) -> Result<JsValue, JsValue> {
+    match JsFuture::from(promise_of(request)).await {
+        Ok(_) => Ok(request.result()),
+        Err(_) => Err(request.error()),
+    }
+}
+
+/// Waits until a transaction is complete.
+pub(super) async fn end_of(transaction: &Transaction) -> Result<(), JsValue> {
+    let promise = Promise::new(&mut |resolve, reject| {
+        transaction.set_oncomplete(Some(&resolve));
+        transaction.set_onabort(Some(&reject));
+    });
+    JsFuture::from(promise).await.map(drop).map_err(|_| transaction.failure())
+}

@@ -1,0 +1,346 @@
+//! From the queue to the browser and back: one transaction at a time, every event wired.
+//!
+//! The rules it keeps: the queue is told of each transaction's end exactly once; nothing of the queue is borrowed
+//! while the browser is called; a connection that died is replaced at once, and the queue decides what that means.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::Waker;
+
+use js_sys::Function;
+use send_wrapper::SendWrapper;
+use wasm_bindgen::closure::Closure;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::spawn_local;
+
+use super::js::{Database, Request, Store, Transaction, set_timeout};
+use super::load::{Absent, connect, read_fence};
+use super::records::{begin, bytes_of, key_of, number, put_fence, range_of, store_of, value_of};
+use super::trouble::{failure, words};
+use super::witness;
+use crate::backend::queue::{BATCH_BYTES, Failure, Next, Patch, Queue, Transaction as Wanted, Work};
+use crate::error::ErrorKind;
+
+/// What nobody flushes goes out after this long, so that a crash loses little.
+const IDLE_MS: u32 = 25;
+
+/// Without a word from the browser for this long, the connection is taken for dead.
+const PATIENCE_MS: u32 = 30_000;
+
+/// What is queued beyond this goes out without being asked for.
+const EAGER_BYTES: u64 = BATCH_BYTES / 4;
+
+/// A store's queue and its connection.
+pub(super) struct Shared {
+    /// `indexeddb:NAME`, for messages.
+    pub(super) place: String,
+    pub(super) directory: String,
+    pub(super) queue: Mutex<Queue>,
+    pub(super) link: SendWrapper<Link>,
+}
+
+/// The browser's side. Touched by the worker's one thread only.
+pub(super) struct Link {
+    pub(super) database: RefCell<Option<Database>>,
+    /// The transaction under way, with its number.
+    under_way: RefCell<Option<(u64, Transaction)>>,
+    handlers: Handlers,
+    wakers: RefCell<Vec<Waker>>,
+    timer_runs: Cell<bool>,
+    watchdog_runs: Cell<bool>,
+    witnessed: Cell<bool>,
+    pub(super) transactions: Cell<u64>,
+    pub(super) reconnects: Cell<u64>,
+}
+
+/// Called by the browser, again and again.
+struct Handlers {
+    complete: Closure<dyn FnMut()>,
+    abort: Closure<dyn FnMut()>,
+    close: Closure<dyn FnMut()>,
+    version_change: Closure<dyn FnMut()>,
+    timer: Closure<dyn FnMut()>,
+    watchdog: Closure<dyn FnMut()>,
+}
+
+fn function<T: ?Sized>(closure: &Closure<T>) -> &Function {
+    closure.as_ref().unchecked_ref()
+}
+
+fn handler(weak: &Weak<Shared>, call: fn(&Arc<Shared>)) -> Closure<dyn FnMut()> {
+    let weak = Weak::clone(weak);
+    Closure::new(move || {
+        if let Some(shared) = weak.upgrade() {
+            call(&shared);
+        }
+    })
+}
+
+impl Shared {
+    pub(super) fn new(place: String, directory: String, database: Database, queue: Queue) -> Arc<Self> {
+        Arc::new_cyclic(|weak: &Weak<Self>| {
+            let handlers = Handlers {
+                complete: handler(weak, Self::on_complete),
+                abort: handler(weak, Self::on_abort),
+                close: handler(weak, Self::on_close),
+                version_change: handler(weak, Self::on_version_change),
+                timer: handler(weak, |shared| {
+                    shared.link.timer_runs.set(false);
+                    shared.pump();
+                }),
+                watchdog: handler(weak, Self::on_watchdog),
+            };
+            let link = Link {
+                database: RefCell::new(None),
+                under_way: RefCell::new(None),
+                handlers,
+                wakers: RefCell::default(),
+                timer_runs: Cell::new(false),
+                watchdog_runs: Cell::new(false),
+                witnessed: Cell::new(false),
+                transactions: Cell::new(0),
+                reconnects: Cell::new(0),
+            };
+            let shared = Self { place, directory, queue: Mutex::new(queue), link: SendWrapper::new(link) };
+            shared.adopt(database);
+            shared
+        })
+    }
+
+    pub(super) fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn adopt(&self, database: Database) {
+        database.set_onclose(Some(function(&self.link.handlers.close)));
+        database.set_onversionchange(Some(function(&self.link.handlers.version_change)));
+        *self.link.database.borrow_mut() = Some(database);
+    }
+
+    /// Called after ops were queued: sees that they go out, soon if they are many.
+    pub(super) fn queued(self: &Arc<Self>) {
+        if self.queue().queued_bytes() >= EAGER_BYTES {
+            self.pump();
+        } else if !self.link.timer_runs.replace(true) {
+            set_timeout(function(&self.link.handlers.timer), IDLE_MS);
+        }
+    }
+
+    /// Starts the next transaction, unless one is under way.
+    pub(super) fn pump(self: &Arc<Self>) {
+        let Some(wanted) = self.queue().take() else { return };
+        let number = wanted.number;
+        self.link.transactions.set(self.link.transactions.get() + 1);
+        match self.start(&wanted) {
+            Ok(transaction) => {
+                *self.link.under_way.borrow_mut() = Some((number, transaction));
+                self.watch();
+            }
+            Err(why) => self.ended(why),
+        }
+    }
+
+    fn start(self: &Arc<Self>, wanted: &Wanted) -> Result<Transaction, Failure> {
+        let database = self.link.database.borrow().clone();
+        let database = database.ok_or_else(|| Failure::Disconnected("the connection is closed".into()))?;
+        let mut stores = vec!["meta"];
+        let clears = wanted.batch.clears().map(range_of).collect::<Result<Vec<_>, _>>();
+        let clears = clears.map_err(|thrown| failure(&thrown))?;
+        let cleared = clears.iter().map(|(store, _)| *store);
+        for store in cleared.chain(wanted.batch.work().map(|(key, _)| store_of(key))) {
+            if !stores.contains(&store) {
+                stores.push(store);
+            }
+        }
+        let transaction =
+            begin(&database, &stores, "readwrite", wanted.strict).map_err(|thrown| failure(&thrown))?;
+        transaction.set_oncomplete(Some(function(&self.link.handlers.complete)));
+        transaction.set_onabort(Some(function(&self.link.handlers.abort)));
+        if let Err(thrown) = fill(&transaction, wanted, &clears) {
+            forget(&transaction);
+            let _ = transaction.abort();
+            return Err(failure(&thrown));
+        }
+        Ok(transaction)
+    }
+
+    fn on_complete(self: &Arc<Self>) {
+        let Some((number, _)) = self.link.under_way.borrow_mut().take() else { return };
+        let next = self.queue().completed(number);
+        if !self.link.witnessed.replace(true) {
+            let directory = self.directory.clone();
+            spawn_local(async move { witness::leave(&directory).await });
+        }
+        self.go_on(next);
+    }
+
+    fn on_abort(self: &Arc<Self>) {
+        let Some((_, transaction)) = self.link.under_way.borrow_mut().take() else { return };
+        self.ended(failure(&transaction.failure()));
+    }
+
+    fn on_close(self: &Arc<Self>) {
+        self.disconnected("the browser closed the connection");
+    }
+
+    /// Somebody deletes the database. What is queued still goes out; then it is theirs.
+    fn on_version_change(self: &Arc<Self>) {
+        self.queue().close(ErrorKind::Fenced, "another tab deletes this database");
+        let shared = Arc::clone(self);
+        spawn_local(async move {
+            shared.drained().await;
+            shared.disconnect();
+        });
+        self.pump();
+    }
+
+    /// Gives the present connection up.
+    pub(super) fn disconnected(self: &Arc<Self>, why: &str) {
+        if let Some((_, transaction)) = self.link.under_way.borrow_mut().take() {
+            forget(&transaction);
+            // It may still be running; then the new connection waits for it.
+            let _ = transaction.abort();
+        }
+        self.ended(Failure::Disconnected(why.to_owned()));
+    }
+
+    fn ended(self: &Arc<Self>, why: Failure) {
+        let next = self.queue().failed(why);
+        self.go_on(next);
+    }
+
+    fn go_on(self: &Arc<Self>, next: Next) {
+        match next {
+            Next::Go => self.pump(),
+            Next::Reconnect => {
+                self.link.reconnects.set(self.link.reconnects.get() + 1);
+                let shared = Arc::clone(self);
+                spawn_local(async move { shared.reconnect().await });
+            }
+            Next::Stop => {}
+        }
+        self.wake();
+    }
+
+    async fn reconnect(self: Arc<Self>) {
+        self.disconnect();
+        let found = async {
+            let Some(database) = connect(&self.directory, Absent::Refuse).await? else { return Ok(None) };
+            let fence = read_fence(&database).await?;
+            self.adopt(database);
+            Ok::<_, JsValue>(fence)
+        };
+        let next = match found.await {
+            Ok(fence) => self.queue().reconnected(fence),
+            Err(thrown) => self.queue().not_reconnected(&words(&thrown).1),
+        };
+        self.go_on(next);
+    }
+
+    /// Closes the connection. A transaction that is under way still ends.
+    pub(super) fn disconnect(&self) {
+        if let Some(database) = self.link.database.borrow_mut().take() {
+            database.set_onclose(None);
+            database.set_onversionchange(None);
+            database.close();
+        }
+    }
+
+    fn watch(&self) {
+        if !self.link.watchdog_runs.replace(true) {
+            set_timeout(function(&self.link.handlers.watchdog), PATIENCE_MS);
+        }
+    }
+
+    /// Looks whether the transaction under way has been so for too long.
+    fn on_watchdog(self: &Arc<Self>) {
+        self.link.watchdog_runs.set(false);
+        let number = self.link.under_way.borrow().as_ref().map(|(number, _)| *number);
+        let Some(number) = number else { return };
+        let weak = Arc::downgrade(self);
+        let again = Closure::once_into_js(move || {
+            let Some(shared) = weak.upgrade() else { return };
+            let still = shared.link.under_way.borrow().as_ref().is_some_and(|(now, _)| *now == number);
+            if still {
+                shared.disconnected("the browser has not answered for a long time");
+            }
+        });
+        set_timeout(again.unchecked_ref(), PATIENCE_MS);
+    }
+
+    pub(super) fn wake_me(&self, waker: &Waker) {
+        self.link.wakers.borrow_mut().push(waker.clone());
+    }
+
+    pub(super) fn wake(&self) {
+        let wakers = std::mem::take(&mut *self.link.wakers.borrow_mut());
+        wakers.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// Nobody listens to this transaction any more.
+fn forget(transaction: &Transaction) {
+    transaction.set_oncomplete(None);
+    transaction.set_onabort(None);
+}
+
+/// Gives a transaction all its requests, and commits it as soon as they are made.
+fn fill(
+    transaction: &Transaction,
+    wanted: &Wanted,
+    clears: &[(&'static str, JsValue)],
+) -> Result<(), JsValue> {
+    if let Some(fence) = wanted.fence {
+        put_fence(&transaction.object_store("meta")?, fence)?;
+    }
+    for (store, range) in clears {
+        transaction.object_store(store)?.delete(range)?;
+    }
+    let mut patches = Vec::new();
+    let mut open: Option<(&str, Store)> = None;
+    for (key, work) in wanted.batch.work() {
+        let name = store_of(key);
+        let store = match &open {
+            Some((of, store)) if *of == name => store.clone(),
+            _ => open.insert((name, transaction.object_store(name)?)).1.clone(),
+        };
+        let key = key_of(key);
+        match work {
+            Work::Put(bytes) => drop(store.put(&value_of(bytes), &key)?),
+            Work::Length(bytes) => drop(store.put(&number(*bytes), &key)?),
+            Work::Delete => drop(store.delete(&key)?),
+            Work::Patch(patch) if patch.needs_old() => patches.push((store, key, patch.clone())),
+            Work::Patch(patch) => drop(store.put(&value_of(&patch.lay_over(&[])), &key)?),
+        }
+    }
+    if patches.is_empty() {
+        return transaction.commit();
+    }
+    lay_over(transaction, patches)
+}
+
+/// Reads the old values of extents, puts the new ones, and commits after the last.
+fn lay_over(transaction: &Transaction, patches: Vec<(Store, JsValue, Patch)>) -> Result<(), JsValue> {
+    let left = Rc::new(Cell::new(patches.len()));
+    for (store, key, patch) in patches {
+        let request = store.get(&key)?;
+        let (left, transaction, read) = (Rc::clone(&left), transaction.clone(), request.clone());
+        let success = Closure::once_into_js(move || {
+            let outcome = put_over(&store, &key, &patch, &read);
+            left.set(left.get() - 1);
+            let outcome = if left.get() == 0 { outcome.and_then(|()| transaction.commit()) } else { outcome };
+            if outcome.is_err() {
+                // Its end is told by the event; a transaction that is over already has told it.
+                let _ = transaction.abort();
+            }
+        });
+        request.set_onsuccess(Some(success.unchecked_ref()));
+    }
+    Ok(())
+}
+
+fn put_over(store: &Store, key: &JsValue, patch: &Patch, read: &Request) -> Result<(), JsValue> {
+    let old = bytes_of(&read.result()).unwrap_or_default();
+    store.put(&value_of(&patch.lay_over(&old)), key).map(drop)
+}

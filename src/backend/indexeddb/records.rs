@@ -1,0 +1,150 @@
+//! Records of the queue as IndexedDB keeps them: object stores, keys, values, the fence.
+//!
+//! ```text
+//! meta   "base.db", "log-0007", ...   length of the area in bytes, a number
+//!        0, 4, 8, 12                  pages of META, 16 KiB each
+//!        ["owner", n]                 {holder: 1, owner: n, number}: the fence, with a unique index on `holder`
+//! base   extent                       blocks 15 n .. 15 n + 14, bytes
+//! sums   page                         pages of base.sum, 16 KiB each
+//! log    [segment, page]              up to 15 pages
+//! ```
+//! The rule: there is one `holder`. An owner that was deposed puts its fence under its own key, which the unique
+//! index refuses, and the whole transaction with it: a compare-and-set that takes no turn of the event loop.
+
+use js_sys::{Array, Object, Reflect, Uint8Array};
+use wasm_bindgen::{JsCast, JsValue};
+
+use super::js::{Database, IDBKeyRange, Store, Transaction, object, property};
+use crate::backend::opfs::area_of;
+use crate::backend::queue::{Clear, Fence, Key, Queue, Slice};
+use crate::block::SegmentId;
+use crate::log::plan::Area;
+
+/// Every object store.
+pub(super) const STORES: [&str; 4] = ["meta", "base", "sums", "log"];
+
+/// The version of this layout.
+pub(super) const VERSION: u32 = 1;
+
+/// Makes the object stores of a new database.
+pub(super) fn create_stores(database: &Database) -> Result<(), JsValue> {
+    for name in STORES {
+        let store = database.create_object_store(name)?;
+        if name == "meta" {
+            store.create_index("holder", "holder", &object("unique", &JsValue::TRUE))?;
+        }
+    }
+    Ok(())
+}
+
+/// A transaction over `stores`.
+pub(super) fn begin(
+    database: &Database,
+    stores: &[&str],
+    mode: &str,
+    strict: bool,
+) -> Result<Transaction, JsValue> {
+    let names: Array = stores.iter().map(|name| JsValue::from_str(name)).collect();
+    let durability = if strict { "strict" } else { "relaxed" };
+    database.begin(&names, mode, &object("durability", &durability.into()))
+}
+
+/// The object store of a record.
+pub(super) fn store_of(key: Key) -> &'static str {
+    match key {
+        Key::Length(_) | Key::Run(Area::Meta, _) => "meta",
+        Key::Run(Area::Sums, _) => "sums",
+        Key::Run(Area::Segment(_), _) => "log",
+        Key::Extent(_) | Key::Run(Area::Base, _) => "base",
+    }
+}
+
+/// Its key there.
+pub(super) fn key_of(key: Key) -> JsValue {
+    match key {
+        Key::Length(area) => area.to_string().into(),
+        Key::Run(Area::Segment(id), page) => pair(id, &number(page)),
+        Key::Run(_, page) | Key::Extent(page) => number(page),
+    }
+}
+
+/// The object store that a clear concerns, and the range of keys.
+pub(super) fn range_of(clear: Clear) -> Result<(&'static str, JsValue), JsValue> {
+    Ok(match clear {
+        // An array sorts behind every number.
+        Clear::Segment(id) => ("log", IDBKeyRange::bound(&pair(id, &number(0)), &pair(id, &Array::new()))?),
+        Clear::ExtentsFrom(extent) => ("base", IDBKeyRange::lower_bound(&number(extent), false)?),
+    })
+}
+
+fn pair(id: SegmentId, second: &JsValue) -> JsValue {
+    Array::of2(&number(id.0), second).into()
+}
+
+/// A number of ours; all that are written are below 2^53.
+pub(super) fn number(number: u64) -> JsValue {
+    JsValue::from_f64(number as f64)
+}
+
+/// A copy of bytes, as a value.
+pub(super) fn value_of(bytes: &[u8]) -> JsValue {
+    Uint8Array::from(bytes).into()
+}
+
+/// The bytes of a value; `None` if it is none of ours.
+pub(super) fn bytes_of(value: &JsValue) -> Option<Vec<u8>> {
+    value.dyn_ref::<Uint8Array>().map(Uint8Array::to_vec)
+}
+
+fn u64_of(value: &JsValue) -> Option<u64> {
+    let number = value.as_f64().filter(|number| number.fract() == 0.0 && (0.0..9e15).contains(number))?;
+    Some(number as u64)
+}
+
+/// Puts the fence. Refused, at the end, if somebody else is the owner.
+pub(super) fn put_fence(meta: &Store, fence: Fence) -> Result<(), JsValue> {
+    let record: Object = object("holder", &JsValue::from_f64(1.0));
+    Reflect::set(&record, &"owner".into(), &number(fence.owner))?;
+    Reflect::set(&record, &"number".into(), &number(fence.number))?;
+    meta.put(&record, &fence_key(fence.owner)).map(drop)
+}
+
+pub(super) fn fence_key(owner: u64) -> JsValue {
+    Array::of2(&"owner".into(), &number(owner)).into()
+}
+
+/// The fence, if the value is one.
+pub(super) fn fence_of(value: &JsValue) -> Option<Fence> {
+    let part = |name: &str| u64_of(&property(value, name));
+    u64_of(&property(value, "holder"))?;
+    Some(Fence { owner: part("owner")?, number: part("number")? })
+}
+
+/// Gives the queue one record that was read; `false` for one that is none of ours.
+pub(super) fn load(queue: &mut Queue, store: &str, key: &JsValue, value: &JsValue) -> bool {
+    let run = |bytes: Vec<u8>| Slice::new(bytes.into());
+    match store {
+        "meta" if key.is_string() => {
+            let area = key.as_string().and_then(|name| area_of(&name));
+            let (Some(area), Some(bytes)) = (area, u64_of(value)) else { return false };
+            queue.load_length(area, bytes);
+        }
+        "meta" if fence_of(value).is_some() => {}
+        "meta" | "sums" => {
+            let area = if store == "meta" { Area::Meta } else { Area::Sums };
+            let (Some(page), Some(bytes)) = (u64_of(key), bytes_of(value)) else { return false };
+            queue.load_run(area, page, run(bytes));
+        }
+        "log" => {
+            let pair: &Array = key.unchecked_ref();
+            let (id, page) = (u64_of(&pair.get(0)), u64_of(&pair.get(1)));
+            let (Some(id), Some(page), Some(bytes)) = (id, page, bytes_of(value)) else { return false };
+            queue.load_run(Area::Segment(SegmentId(id)), page, run(bytes));
+        }
+        _ => {
+            let (Some(extent), Some(bytes)) = (u64_of(key), bytes_of(value)) else { return false };
+            queue.fetched(extent, Some(&bytes));
+        }
+    }
+    true
+}
