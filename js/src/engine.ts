@@ -62,17 +62,18 @@ type Returned<K extends Reading> = ReturnType<RawSession[K]>;
 export class Engine {
   /** The session itself, for the calls that never read. */
   readonly raw: RawSession;
-  readonly #suspends: boolean;
+  /** Whether calls may be suspended. Nothing else may be called meanwhile. */
+  readonly suspends: boolean;
 
   /** `suspends`: the medium must be waited for, and the browser can suspend wasm. */
   constructor(raw: RawSession, suspends: boolean) {
     this.raw = raw;
-    this.#suspends = suspends;
+    this.suspends = suspends;
   }
 
   /** Calls `method`; what it returns is a promise exactly if it could be suspended. */
   call<K extends Reading>(method: K, ...args: Parameters<RawSession[K]>): Returned<K> | Promise<Returned<K>> {
-    return invoke(this.raw, method, this.#suspends, args) as Returned<K> | Promise<Returned<K>>;
+    return invoke(this.raw, method, this.suspends, args) as Returned<K> | Promise<Returned<K>>;
   }
 }
 

@@ -40,6 +40,8 @@ export interface World {
   post(message: FromWorker, transfer: Transferable[]): void;
   /** Runs `open` or `importStore`. `importStore` gives no session. */
   begin(call: Call, wanted: (by: string) => void): Promise<{ session?: Session; answer: unknown }>;
+  /** What the wasm had to say before it trapped. */
+  lastWords(): string | undefined;
   /** Lets waiting messages in. */
   breathe(): Promise<void>;
   /** Ends the worker. */
@@ -97,7 +99,7 @@ export class Mailbox {
     try {
       while (!this.#dead) {
         const turn = await this.#turn();
-        if (turn.length > 0) this.#acknowledge(turn);
+        if (turn.length > 0) await this.#acknowledge(turn);
         // Looked at again: a call may have come after the turn had ended.
         else if (this.#next() < 0) break;
         if (performance.now() - this.#tended > TEND_MS) await this.#tend(false);
@@ -143,6 +145,7 @@ export class Mailbox {
       return { answer: { id: call.id, ok }, transfer: transfersOf(ok), now };
     } catch (error) {
       this.#trap(error);
+      if (call.id === 0) this.#herald.error(asError(error));
       return { answer: { id: call.id, error: partsOf(error) }, transfer: [], now };
     } finally {
       this.#running = undefined;
@@ -158,7 +161,10 @@ export class Mailbox {
     }
     this.#ownership.check(call);
     if (op === "storage") return session.storage;
-    if (op === "sync") return this.#sync(runner);
+    if (op === "sync") {
+      if (call.id !== 0) this.#herald.cause = "call";
+      return this.#sync(runner);
+    }
     if (op === "close") return this.#close(call, runner, session);
     return this.#owned(call, op, runner);
   }
@@ -197,26 +203,22 @@ export class Mailbox {
     this.#session = session;
     this.#runner = new Runner(engine, () => this.#breathe());
     this.#settling = new Settling(engine, (ready) => this.#post(ready), (ms) => this.#herald.synced(ms));
-    session.autoSync.start((cause) => void this.#syncSoon(cause));
+    session.autoSync.start((cause) => this.#syncSoon(cause));
     return answer;
   }
 
   async #sync(runner: Runner): Promise<{ committed: number; durable: number }> {
-    this.#herald.cause = "call";
     await this.#settling?.now();
     this.#session?.autoSync.clean();
     const { committed, durable } = runner.status();
     return { committed, durable };
   }
 
-  /** The timer's sync: nobody waits for it, so what fails is an event. */
-  async #syncSoon(cause: "timer" | "dirty"): Promise<void> {
+  /** The timer's sync: nobody's call. */
+  #syncSoon(cause: "timer" | "dirty"): void {
     this.#herald.cause = cause;
-    try {
-      await this.#settling?.now();
-    } catch (error) {
-      this.#herald.error(asError(error));
-    }
+    this.#queue.push({ id: 0, request: { op: "sync" } });
+    void this.#drain();
   }
 
   async #close(call: Call, runner: Runner, session: Session): Promise<undefined> {
@@ -231,7 +233,7 @@ export class Mailbox {
     }
   }
 
-  #acknowledge(turn: Outgoing[]): void {
+  async #acknowledge(turn: Outgoing[]): Promise<void> {
     if (this.#runner) this.#herald.turn(this.#runner);
     const now = this.#settling ? turn.filter((outgoing) => outgoing.now) : turn;
     if (now.length > 0) this.#post(now);
@@ -240,7 +242,7 @@ export class Mailbox {
       return;
     }
     this.#herald.cause = "answer";
-    this.#settling?.hold(turn.filter((outgoing) => !outgoing.now));
+    await this.#settling?.hold(turn.filter((outgoing) => !outgoing.now));
   }
 
   #post(ready: Outgoing[]): void {
@@ -270,6 +272,7 @@ export class Mailbox {
     this.#tended = performance.now();
     if (!engine) return false;
     try {
+      await this.#settling?.rest();
       const folding = await engine.call("tend", idle);
       const filling = await engine.raw.refill();
       if (this.#runner) this.#herald.turn(this.#runner);
@@ -327,7 +330,7 @@ export class Mailbox {
   #trap(error: unknown): void {
     if (!(error instanceof WebAssembly.RuntimeError) || this.#dead) return;
     this.#dead = true;
-    this.#world.post({ type: "died", message: error.message }, []);
+    this.#world.post({ type: "died", message: this.#world.lastWords() ?? error.message }, []);
   }
 }
 

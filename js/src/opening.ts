@@ -3,7 +3,7 @@
 // The rules it keeps: the lock first, then the storage; never memory unless asked for by name; a database is
 // opened where it is, not made a second time elsewhere.
 
-import init, { Medium, importStore } from "datasync-wasm";
+import init, { lastPanic, Medium, StoreImport } from "datasync-wasm";
 import { SyncTimer } from "./autosync.ts";
 import { start, type Engine, type RawMedium } from "./engine.ts";
 import { asError, type DataSyncError } from "./errors.ts";
@@ -20,6 +20,9 @@ interface Choice {
   /** Nobody asked for it, and nothing is there: another may be tried. */
   free: boolean;
 }
+
+/** Bytes written at a time. */
+const PIECE = 1 << 20;
 
 /** Whether wasm can be suspended here. Looked at before the wasm's own code is run, which needs a stand-in. */
 const suspends = "Suspending" in WebAssembly;
@@ -59,10 +62,33 @@ export async function importFiles({ options, module, files }: Opening & { files:
   try {
     const { backend } = await choose(options);
     await loading;
-    await importStore(backend, options.name, files);
+    await writeFiles(backend, options.name, files);
     return { backend };
   } finally {
     lock?.release();
+  }
+}
+
+/** What the wasm had to say before it trapped. */
+export function lastWords(): string | undefined {
+  try {
+    return lastPanic();
+  } catch {
+    return undefined;
+  }
+}
+
+async function writeFiles(backend: Backend, name: string, files: StoreFile[]): Promise<void> {
+  const way = await StoreImport.begin(backend, name);
+  try {
+    for (const file of files) {
+      await way.file(file.name);
+      for (let at = 0; at < file.bytes.byteLength; at += PIECE) way.write(file.bytes.subarray(at, at + PIECE));
+    }
+    await way.finish();
+  } catch (error) {
+    await way.cancel().catch(() => {});
+    throw error;
   }
 }
 
@@ -119,7 +145,7 @@ function mediumOf(backend: Backend, options: WireOptions, reads: WireStorage["re
   const { name, create = true, readOnly = false, cacheBytes, residentLimitBytes } = options;
   switch (backend) {
     case "opfs":
-      return Medium.opfs(name, JSON.stringify({ create: create && !readOnly, readOnly }));
+      return Medium.opfs(name, readOnly ? "readOnly" : create ? "create" : "existing");
     case "indexeddb":
       return Medium.indexeddb(name, JSON.stringify({ resident: reads === "resident", residentLimitBytes, cacheBytes, create, readOnly }));
     case "memory":
@@ -141,9 +167,11 @@ function load(
 ): Promise<void> {
   loaded ??= (async () => {
     // The wasm's own code names this when it starts, even where nothing is ever suspended.
-    (WebAssembly as { Suspending?: unknown }).Suspending ??= function (f: unknown) {
+    const engine = WebAssembly as { Suspending?: unknown; promising?: unknown };
+    engine.Suspending ??= function (f: unknown) {
       return f;
     };
+    engine.promising ??= (f: unknown) => f;
     try {
       if (module) {
         await init({ module_or_path: module });

@@ -33,37 +33,36 @@ export class Settling {
     this.#settled = settled;
   }
 
-  /** Whether no answer waits and no barrier is under way. */
-  get idle(): boolean {
-    return this.#under === undefined && this.#held.length === 0;
-  }
-
-  /** Posts `turn` as soon as everything committed so far is durable. */
-  hold(turn: Outgoing[]): void {
+  /**
+   * Posts `turn` as soon as everything committed so far is durable. Resolves when the next call may be executed:
+   * while a barrier is under way, unless calls can be suspended, which would meet the barrier's end.
+   */
+  async hold(turn: Outgoing[]): Promise<void> {
     this.#held.push(...turn);
-    if (this.#under === undefined) this.#begin();
+    if (this.#under === undefined) await this.#begin();
+    if (this.#engine.suspends) await this.rest();
   }
 
-  /** When everything committed so far is durable. Rejects as the barrier does. */
+  /** Resolves when everything committed so far is durable. Rejects as the barrier does. */
   async now(): Promise<void> {
-    while (this.#under) await this.#under;
+    await this.rest();
     const begun = performance.now();
-    if (!this.#engine.raw.settleNow()) await this.#engine.raw.settle();
+    if (!(await this.#engine.call("settleNow"))) await this.#engine.raw.settle();
     this.#settled(performance.now() - begun);
   }
 
-  /** When no barrier is under way. */
+  /** Resolves when no barrier is under way. */
   async rest(): Promise<void> {
     while (this.#under) await this.#under;
   }
 
-  #begin(): void {
+  async #begin(): Promise<void> {
     const batch = this.#held;
     this.#held = [];
     if (batch.length === 0) return;
     const begun = performance.now();
     try {
-      if (this.#engine.raw.settleNow()) {
+      if (await this.#engine.call("settleNow")) {
         this.#end(batch, begun);
         return;
       }
@@ -71,16 +70,18 @@ export class Settling {
       this.#fail(batch, error);
       return;
     }
-    this.#under = this.#engine.raw
-      .settle()
-      .then(
-        () => this.#end(batch, begun),
-        (error: unknown) => this.#fail(batch, error),
-      )
-      .then(() => {
-        this.#under = undefined;
-        this.#begin();
-      });
+    this.#under = this.#flush(batch, begun);
+  }
+
+  async #flush(batch: Outgoing[], begun: number): Promise<void> {
+    try {
+      await this.#engine.raw.settle();
+      this.#end(batch, begun);
+    } catch (error) {
+      this.#fail(batch, error);
+    }
+    this.#under = undefined;
+    await this.#begin();
   }
 
   #end(batch: Outgoing[], begun: number): void {

@@ -199,8 +199,8 @@ export interface Stats {
 
 /** What was found when the database was opened. */
 export interface RecoveryReport {
-  /** `Created`, `Clean`, or `Unclean` after a crash. */
-  kind: "Created" | "Clean" | "Unclean";
+  /** `unclean`: after a crash, or a page that was left without `close`. */
+  kind: "created" | "clean" | "unclean";
   /** This life's number. */
   epoch: number;
   /** The last commit that is there. */

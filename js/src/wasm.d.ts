@@ -5,10 +5,17 @@ declare module "datasync-wasm" {
 
   export default function init(options: { module_or_path: WebAssembly.Module }): Promise<unknown>;
   export class Medium implements RawMedium {
-    static opfs(name: string, options: string): Promise<Medium>;
+    static opfs(name: string, mode: "create" | "existing" | "readOnly"): Promise<Medium>;
     static indexeddb(name: string, options: string): Promise<Medium>;
     static memory(name: string): Medium;
     start(options: string): import("./engine.ts").RawSession;
   }
-  export function importStore(backend: string, name: string, files: { name: string; bytes: Uint8Array }[]): Promise<void>;
+  export class StoreImport {
+    static begin(backend: string, name: string): Promise<StoreImport>;
+    file(name: string): Promise<void>;
+    write(bytes: Uint8Array): void;
+    finish(): Promise<void>;
+    cancel(): Promise<void>;
+  }
+  export function lastPanic(): string | undefined;
 }

@@ -2,7 +2,7 @@
 
 import { checkWorker } from "./environment.ts";
 import { Mailbox } from "./mailbox.ts";
-import { importFiles, openSession } from "./opening.ts";
+import { importFiles, lastWords, openSession } from "./opening.ts";
 import type { FromWorker, ToWorker } from "./protocol.ts";
 
 declare const self: DedicatedWorkerGlobalScope;
@@ -19,6 +19,7 @@ const mailbox = new Mailbox({
     const session = await openSession(request, wanted, (module) => post({ type: "module", module }));
     return { session, answer: session.answer };
   },
+  lastWords,
   breathe: letMessagesIn,
   end: () => self.close(),
 });

@@ -168,6 +168,7 @@ export async function opened(durability: Durability = "durable") {
       },
       answer: "open",
     }),
+    lastWords: () => undefined,
     breathe: async () => {
       breaths += 1;
     },
