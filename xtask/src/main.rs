@@ -15,6 +15,7 @@ mod serve;
 mod test;
 mod tidy;
 mod tour;
+mod wasm;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -53,6 +54,15 @@ const COMMANDS: &[(&str, &[Command])] = &[
                 run: generate::run,
             },
         ],
+    ),
+    (
+        "build it",
+        &[Command {
+            name: "wasm",
+            usage: "",
+            about: "the module for browsers: compiled, wrapped, made small, weighed against its budget",
+            run: wasm::run,
+        }],
     ),
     (
         "check it",
