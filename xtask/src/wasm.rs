@@ -95,11 +95,7 @@ fn bindgen(module: &Path, into: &Path) -> Result<(), String> {
 fn optimize(module: &Path) -> Result<(), String> {
     let js = root().join("js");
     let wasm_opt = js.join("node_modules/binaryen/bin/wasm-opt");
-    if !wasm_opt.is_file() {
-        let mut install = Command::new("npm");
-        install.current_dir(&js).args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]);
-        succeed(&mut install, "wasm-opt comes with npm, and `npm ci` in js/ failed")?;
-    }
+    crate::npm::install(&js)?;
     let mut run = Command::new("node");
     run.arg(&wasm_opt).args(OPTIMIZE).arg(module).arg("-o").arg(module);
     succeed(&mut run, "wasm-opt refused the module")
