@@ -274,9 +274,9 @@ impl Engine {
         }
     }
 
-    /// Numbers about the store and what it is, as JSON.
+    /// Numbers about the store and what it is.
     #[must_use]
-    pub fn status(&self, backend: &str) -> String {
+    pub fn status(&self, backend: &str) -> report::Object {
         report::stats(&self.volume.stats())
             .with("visible", self.volume.visible_lsn())
             .with("backend", report::quoted(backend))
@@ -285,7 +285,6 @@ impl Engine {
             .with("poisoned", self.poisoned)
             .with("inTransaction", self.in_transaction())
             .with("statements", self.statements.len())
-            .end()
     }
 
     /// What opening found, as JSON.

@@ -4,6 +4,7 @@
 //! suspended in the middle of a read. Must not know SQL. The rules it keeps: what is thrown is an `Error` with a
 //! `kind`; and a call that comes while another is suspended is refused, never run inside of it.
 
+mod options;
 mod place;
 mod session;
 mod stores;
@@ -11,11 +12,10 @@ mod thrown;
 
 use std::cell::RefCell;
 
-use js_sys::{JSON, Object, Reflect};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use crate::engine::{Engine, Settings};
+use crate::engine::Engine;
 use crate::failure::{Failure, Outcome};
 use place::Place;
 pub use session::Session;
@@ -66,8 +66,19 @@ impl Medium {
         Ok(Self { place: RefCell::new(Some(place)) })
     }
 
+    /// The records of the database `name` in this origin's IndexedDB, taken from whoever has it. `options` is JSON:
+    /// `{resident, residentLimitBytes, cacheBytes, create, strict}`; what is not resident needs the suspending twins.
+    ///
+    /// # Errors
+    /// Thrown as an `Error` with a `kind`: `Lost`, `TooLarge`, `NotFound`, `Unsupported`.
+    pub async fn indexeddb(name: String, options: String) -> Result<Medium, JsValue> {
+        let options = options::of_indexed_db(&options).map_err(thrown)?;
+        let place = Place::indexed_db(&name, options).await.map_err(thrown)?;
+        Ok(Self { place: RefCell::new(Some(place)) })
+    }
+
     fn open(&self, options: &str) -> Outcome<Session> {
-        let settings = settings(options)?;
+        let settings = options::of_start(options)?;
         let place = self.place.borrow_mut().take();
         let Some(place) = place else { return Err(Failure::misuse("this place was started already")) };
         let (backend, keeper) = place.split();
@@ -90,42 +101,4 @@ impl Medium {
     pub fn start_jspi(&self, options: &str) -> Result<Session, JsValue> {
         self.open(options).map_err(thrown)
     }
-}
-
-/// Reads the options of `start`; what is not known is refused, not ignored.
-fn settings(options: &str) -> Outcome<Settings> {
-    let bad = |what: String| Failure::misuse(format!("options: {what}"));
-    let parsed = JSON::parse(options).map_err(|_| bad(format!("{options} is not JSON")))?;
-    let Ok(object) = wasm_bindgen::JsCast::dyn_into::<Object>(parsed) else {
-        return Err(bad(format!("{options} is no object")));
-    };
-    let mut settings = Settings::default();
-    for key in Object::keys(&object).iter() {
-        let value = Reflect::get(&object, &key).unwrap_or(JsValue::UNDEFINED);
-        let key = key.as_string().unwrap_or_default();
-        if value.is_undefined() || value.is_null() {
-            continue;
-        }
-        let number = || match value.as_f64() {
-            Some(number) if number >= 0.0 && number.fract() == 0.0 && number < 9.0e15 => Ok(number as u64),
-            _ => Err(bad(format!("{key} must be a whole number of bytes"))),
-        };
-        let truth = || value.as_bool().ok_or_else(|| bad(format!("{key} must be true or false")));
-        match key.as_str() {
-            "create" => settings.create = truth()?,
-            "readOnly" => settings.read_only = truth()?,
-            "foreignKeys" => settings.foreign_keys = truth()?,
-            "segmentBytes" => settings.segment_bytes = number()?,
-            "logCapBytes" => settings.log_cap_bytes = number()?,
-            "reserveBytes" => settings.reserve_bytes = number()?,
-            "spillBytes" => settings.spill_bytes = number()?,
-            "cacheBytes" => settings.cache_bytes = number()?,
-            "checksum" => {
-                settings.checksum =
-                    Some(value.as_string().ok_or_else(|| bad("checksum must be a name".into()))?);
-            }
-            _ => return Err(bad(format!("{key:?} is not known"))),
-        }
-    }
-    Ok(settings)
 }

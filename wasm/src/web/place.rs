@@ -3,6 +3,7 @@
 //! Must not know statements. The rule it keeps: whoever looks after a place works beside the volume, never inside
 //! a call of it.
 
+use datasync::backend::indexeddb::{self, IndexedDb};
 use datasync::backend::memory::Memory;
 use datasync::backend::opfs::{self, OpenMode, Opfs};
 use datasync::backend::{Backend, Source};
@@ -12,17 +13,20 @@ use datasync::log::plan::{Area, Op};
 use datasync::{Error, ErrorKind};
 
 use crate::failure::{Failure, Outcome};
+use crate::report::Object;
 
 /// A place that was taken for a database.
 pub(super) enum Place {
     Memory { memory: Memory, name: String },
     Opfs(Opfs, opfs::Keeper),
+    IndexedDb(IndexedDb),
 }
 
 /// What looks after the place of an open database.
 pub(super) enum Keeper {
     Memory(Memory),
     Opfs(opfs::Keeper),
+    IndexedDb(IndexedDb),
 }
 
 impl Place {
@@ -49,6 +53,14 @@ impl Place {
         Ok(Self::Opfs(store, keeper))
     }
 
+    /// The records of the database `name` in this origin's IndexedDB, taken from whoever has it.
+    ///
+    /// # Errors
+    /// As [`IndexedDb::open`].
+    pub(super) async fn indexed_db(name: &str, options: indexeddb::Options) -> Outcome<Self> {
+        Ok(Self::IndexedDb(IndexedDb::open(name, options).await?))
+    }
+
     /// The two halves.
     pub(super) fn split(self) -> (AnyBackend, Keeper) {
         match self {
@@ -57,6 +69,9 @@ impl Place {
                 (AnyBackend(Box::new(named)), Keeper::Memory(memory))
             }
             Self::Opfs(store, keeper) => (AnyBackend(Box::new(store)), Keeper::Opfs(keeper)),
+            Self::IndexedDb(database) => {
+                (AnyBackend(Box::new(database.clone())), Keeper::IndexedDb(database))
+            }
         }
     }
 }
@@ -67,13 +82,30 @@ impl Keeper {
         match self {
             Self::Memory(_) => "memory",
             Self::Opfs(_) => "opfs",
+            Self::IndexedDb(_) => "indexeddb",
         }
     }
 
-    /// Whether what was applied is durable only once [`Keeper::flushed`] says so.
-    pub(super) fn is_queued(&self) -> bool {
+    /// Adds to the numbers of a store those of its place.
+    pub(super) fn describe(&self, status: Object) -> Object {
         match self {
-            Self::Memory(_) | Self::Opfs(_) => false,
+            Self::Memory(_) | Self::Opfs(_) => status,
+            Self::IndexedDb(database) => {
+                let traffic = database.traffic();
+                status
+                    .with("queuedBytes", traffic.queued_bytes)
+                    .with("cachedBytes", traffic.cached_bytes)
+                    .with("transactions", traffic.transactions)
+                    .with("reconnects", traffic.reconnects)
+            }
+        }
+    }
+
+    /// Whether everything applied is durable by now. If not, or if it is not to be, [`Keeper::flushed`] tells.
+    pub(super) fn is_flushed(&self) -> bool {
+        match self {
+            Self::Memory(_) | Self::Opfs(_) => true,
+            Self::IndexedDb(database) => matches!(database.flush().is_done(), Ok(true)),
         }
     }
 
@@ -84,6 +116,7 @@ impl Keeper {
     pub(super) async fn flushed(&self) -> Result<()> {
         match self {
             Self::Memory(_) | Self::Opfs(_) => Ok(()),
+            Self::IndexedDb(database) => database.flush().await,
         }
     }
 
@@ -93,7 +126,7 @@ impl Keeper {
     /// `Full`, `Io`: nothing of the database is at stake.
     pub(super) async fn refill(&self) -> Result<bool> {
         match self {
-            Self::Memory(_) => Ok(false),
+            Self::Memory(_) | Self::IndexedDb(_) => Ok(false),
             Self::Opfs(keeper) => keeper.refill().await,
         }
     }
@@ -103,9 +136,14 @@ impl Keeper {
     /// # Errors
     /// What could not be written to the end.
     pub(super) async fn closed(&self) -> Result<()> {
-        let flushed = self.flushed().await;
-        self.release();
-        flushed
+        match self {
+            Self::Memory(_) => Ok(()),
+            Self::Opfs(keeper) => {
+                keeper.release();
+                Ok(())
+            }
+            Self::IndexedDb(database) => database.closed().await,
+        }
     }
 
     /// Gives the place back at once.
@@ -113,6 +151,7 @@ impl Keeper {
         match self {
             Self::Memory(_) => {}
             Self::Opfs(keeper) => keeper.release(),
+            Self::IndexedDb(database) => database.abandon(),
         }
     }
 
@@ -124,6 +163,7 @@ impl Keeper {
         match self {
             Self::Memory(memory) => files_of(memory),
             Self::Opfs(keeper) => keeper.files(),
+            Self::IndexedDb(database) => files_of(database),
         }
     }
 
@@ -135,6 +175,7 @@ impl Keeper {
         match self {
             Self::Memory(memory) => memory.read(area(file)?, offset, buf),
             Self::Opfs(keeper) => keeper.read(file, offset, buf),
+            Self::IndexedDb(database) => database.read(area(file)?, offset, buf),
         }
     }
 }

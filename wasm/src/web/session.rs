@@ -138,7 +138,7 @@ twice! {
     /// Makes everything committed durable as far as a blocking call can; false: await `settle`.
     settle_now "settleNow" settle_now_jspi "settleNow_jspi" () -> bool = |session| {
         session.run(Engine::settle)?;
-        Ok(!session.keeper.is_queued())
+        Ok(session.keeper.is_flushed())
     };
 
     /// One bounded step of background work; true: there is more. `idle`: nobody has committed for a while.
@@ -254,7 +254,7 @@ impl Session {
     /// # Errors
     /// Thrown as an `Error` with a `kind`.
     pub fn status(&self) -> Result<String, JsValue> {
-        self.run(|engine| Ok(engine.status(self.keeper.backend())))
+        self.run(|engine| Ok(self.keeper.describe(engine.status(self.keeper.backend())).end()))
     }
 
     /// What opening found, as JSON.

@@ -2,7 +2,7 @@
 //!
 //! Must not know what is in them. The rule it keeps: nothing that is there already is written over.
 
-use datasync::backend::opfs;
+use datasync::backend::{indexeddb, opfs};
 use js_sys::Array;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -23,6 +23,7 @@ pub async fn list_databases(backend: String) -> Result<Array, JsValue> {
 async fn list(backend: &str) -> Outcome<Vec<String>> {
     match backend {
         "opfs" => Ok(opfs::list().await?),
+        "indexeddb" => Ok(indexeddb::list().await?),
         other => Err(no_such(other)),
     }
 }
@@ -39,6 +40,7 @@ pub async fn destroy_database(backend: String, name: String) -> Result<(), JsVal
 async fn destroy(backend: &str, name: &str) -> Outcome<()> {
     match backend {
         "opfs" => Ok(opfs::destroy(name).await?),
+        "indexeddb" => Ok(indexeddb::destroy(name).await?),
         other => Err(no_such(other)),
     }
 }
@@ -49,6 +51,45 @@ fn no_such(backend: &str) -> Failure {
 
 enum Way {
     Opfs(opfs::Import),
+    IndexedDb(indexeddb::Import),
+}
+
+impl Way {
+    async fn begin(backend: &str, name: &str) -> Outcome<Self> {
+        match backend {
+            "opfs" => Ok(Self::Opfs(opfs::Import::begin(name).await?)),
+            "indexeddb" => Ok(Self::IndexedDb(indexeddb::Import::begin(name).await?)),
+            other => Err(no_such(other)),
+        }
+    }
+
+    async fn file(&mut self, name: &str) -> Outcome<()> {
+        Ok(match self {
+            Self::Opfs(import) => import.file(name).await?,
+            Self::IndexedDb(import) => import.file(name).await?,
+        })
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> Outcome<()> {
+        Ok(match self {
+            Self::Opfs(import) => import.write(bytes)?,
+            Self::IndexedDb(import) => import.write(bytes).await?,
+        })
+    }
+
+    async fn finish(self) -> Outcome<()> {
+        Ok(match self {
+            Self::Opfs(import) => import.finish().await?,
+            Self::IndexedDb(import) => import.finish().await?,
+        })
+    }
+
+    async fn cancel(self) -> Outcome<()> {
+        Ok(match self {
+            Self::Opfs(import) => import.cancel().await?,
+            Self::IndexedDb(import) => import.cancel().await?,
+        })
+    }
 }
 
 /// An import of a store's own files (META, base.db, base.sum, log-NNNN) into an empty place, one after the other.
@@ -66,11 +107,8 @@ impl StoreImport {
     /// # Errors
     /// Thrown as an `Error` with a `kind`: `Misuse` when there is a database of that name.
     pub async fn begin(backend: String, name: String) -> Result<StoreImport, JsValue> {
-        let way = match backend.as_str() {
-            "opfs" => opfs::Import::begin(&name).await.map(Way::Opfs).map_err(Failure::from),
-            other => Err(no_such(other)),
-        };
-        way.map(|way| Self { way: Some(way) }).map_err(thrown)
+        let way = Way::begin(&backend, &name).await.map_err(thrown)?;
+        Ok(Self { way: Some(way) })
     }
 
     /// Begins the next file; the one before is durable then.
@@ -78,19 +116,15 @@ impl StoreImport {
     /// # Errors
     /// Thrown as an `Error` with a `kind`.
     pub async fn file(&mut self, name: String) -> Result<(), JsValue> {
-        match self.open()? {
-            Way::Opfs(import) => import.file(&name).await.map_err(|error| thrown(error.into())),
-        }
+        self.way()?.file(&name).await.map_err(thrown)
     }
 
     /// Appends to the file that was begun last.
     ///
     /// # Errors
     /// Thrown as an `Error` with a `kind`.
-    pub fn write(&mut self, bytes: &[u8]) -> Result<(), JsValue> {
-        match self.open()? {
-            Way::Opfs(import) => import.write(bytes).map_err(|error| thrown(error.into())),
-        }
+    pub async fn write(&mut self, bytes: Vec<u8>) -> Result<(), JsValue> {
+        self.way()?.write(&bytes).await.map_err(thrown)
     }
 
     /// Ends the import: every file is durable.
@@ -98,9 +132,9 @@ impl StoreImport {
     /// # Errors
     /// Thrown as an `Error` with a `kind`: `NotAStore` when there was no META.
     pub async fn finish(&mut self) -> Result<(), JsValue> {
-        self.open()?;
+        self.way()?;
         match self.way.take() {
-            Some(Way::Opfs(import)) => import.finish().await.map_err(|error| thrown(error.into())),
+            Some(way) => way.finish().await.map_err(thrown),
             None => Ok(()),
         }
     }
@@ -111,12 +145,12 @@ impl StoreImport {
     /// Thrown as an `Error` with a `kind`.
     pub async fn cancel(&mut self) -> Result<(), JsValue> {
         match self.way.take() {
-            Some(Way::Opfs(import)) => import.cancel().await.map_err(|error| thrown(error.into())),
+            Some(way) => way.cancel().await.map_err(thrown),
             None => Ok(()),
         }
     }
 
-    fn open(&mut self) -> Result<&mut Way, JsValue> {
+    fn way(&mut self) -> Result<&mut Way, JsValue> {
         self.way.as_mut().ok_or_else(|| thrown(Failure::misuse("the import has ended; begin another")))
     }
 }
