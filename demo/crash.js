@@ -5,7 +5,9 @@
 // and compares it with what is there; nothing is assumed, and a loss would be shown as a loss.
 
 /** Commits on their way at any moment. */
-const FLIGHT = 6;
+const FLIGHT = 12;
+/** The kill comes so long after there are enough, at most, ms: the stream goes on until then. */
+const DELAY_MS = 20;
 /** Acknowledged commits before the kill: at least, and up to so many more. */
 const LEAST = 40;
 const SPREAD = 60;
@@ -54,15 +56,14 @@ export async function crashInMidCommit(db, { run, sent, acknowledged, kill }) {
     }
     told.add(n);
     acknowledged(n);
-    if (!over) next();
-  };
-  const next = () => {
+    if (over) return;
+    if (told.size === goal) setTimeout(strike, Math.random() * DELAY_MS);
     flights.push(commit());
-    if (told.size < goal) return;
+  };
+  const strike = () => {
+    if (over) return;
     over = true;
-    // A few more, and a moment for the worker to be in the middle of them.
-    for (let more = 0; more < FLIGHT; more++) flights.push(commit());
-    setTimeout(kill, Math.random() * 6);
+    kill();
   };
   for (let flight = 0; flight < FLIGHT; flight++) flights.push(commit());
   for (let index = 0; index < flights.length; index++) await flights[index];

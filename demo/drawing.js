@@ -110,7 +110,7 @@ function label(pen, colours, name, text, y, width) {
 
 /** How many rows of how many segments: a strip narrower than 150 px says nothing. */
 function rowsFor(model, width) {
-  const perRow = Math.max(2, Math.min(5, Math.floor(width / 150)));
+  const perRow = Math.max(2, Math.min(PLACES, Math.floor(width / 150)));
   const wanted = Math.max(PLACES, live(model).length);
   return { perRow, rows: Math.min(3, Math.ceil(wanted / perRow)) };
 }
