@@ -118,7 +118,8 @@ function adopt(opened) {
   opened.on("close", ({ reason }) => closed(opened, reason));
   live.watch(opened);
   const { kind, epoch } = opened.recovery;
-  live.note("opened", `epoch ${epoch}, ${kind === "Unclean" ? "recovered after a crash" : kind.toLowerCase()}`);
+  const found = kind.toLowerCase();
+  live.note("opened", `epoch ${epoch}, ${found === "unclean" ? "recovered after a crash" : found}`);
   setState("open", `${NAMES[opened.backend]}, ${settings.durability}, epoch ${epoch}`);
   refresh();
 }
