@@ -11,6 +11,7 @@ mod generate;
 mod kill;
 mod kill_browser;
 mod licences;
+mod npm;
 mod serve;
 mod test;
 mod tidy;
@@ -57,12 +58,20 @@ const COMMANDS: &[(&str, &[Command])] = &[
     ),
     (
         "build it",
-        &[Command {
-            name: "wasm",
-            usage: "",
-            about: "the module for browsers: compiled, wrapped, made small, weighed against its budget",
-            run: wasm::run,
-        }],
+        &[
+            Command {
+                name: "wasm",
+                usage: "",
+                about: "the module for browsers: compiled, wrapped, made small, weighed against its budget",
+                run: wasm::run,
+            },
+            Command {
+                name: "npm",
+                usage: "",
+                about: "the npm package: js/dist, and the tarball target/web/datasync.tgz",
+                run: npm::run,
+            },
+        ],
     ),
     (
         "check it",

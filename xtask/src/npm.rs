@@ -14,10 +14,9 @@ pub fn run(args: &[String]) -> Result<(), String> {
     if let Some(word) = args.first() {
         return Err(format!("`{word}` means nothing here; `cargo xtask npm` takes no words"));
     }
-    crate::wasm::run(&[])?;
     let js = crate::root().join("js");
     install(&js)?;
-    let pkg = crate::target().join("web/pkg");
+    let pkg = crate::wasm::build()?;
     step(Command::new("node").arg("build.mjs").arg(&pkg).current_dir(&js), "building js/dist")?;
     let tarball = pack(&js)?;
     println!("{}", tarball.display());
