@@ -22,6 +22,8 @@ macro_rules! bugs {
 bugs! {
     /// The barrier behind `sync` and durable commits is left out.
     SkipCommitBarrier,
+    /// A barrier on the log takes the success that follows a failure reported to somebody else for its own.
+    ForgetFailedBarrier,
     /// A commit is acknowledged before its barrier.
     AcknowledgeEarly,
     /// A rotation does not make the old segment durable.
@@ -162,6 +164,11 @@ mod switch {
         PLANTED.set(bug);
     }
 
+    /// What is switched on for this thread: to be handed to a thread that the test starts.
+    pub fn planted_here() -> Option<Bug> {
+        PLANTED.get()
+    }
+
     fn process_wide() -> Option<Bug> {
         static CHOSEN: OnceLock<Option<Bug>> = OnceLock::new();
         *CHOSEN.get_or_init(|| {
@@ -172,6 +179,6 @@ mod switch {
     }
 }
 
-#[cfg(feature = "sim")]
-pub use switch::plant;
 pub(crate) use switch::planted;
+#[cfg(feature = "sim")]
+pub use switch::{plant, planted_here};

@@ -5,10 +5,12 @@
 
 use std::sync::{Arc, PoisonError};
 
-use super::blocking::{Shared, lock};
+use super::blocking::Shared;
+use super::sync::lock;
 use super::writer::Receipt;
 use crate::block::{CommitId, Durability, Lsn};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, fail};
+use crate::log::plan::Op;
 use crate::planted::{Bug, planted};
 use crate::store::Store;
 
@@ -91,6 +93,24 @@ impl Shared {
         }
         lock(&self.store).acknowledge(durable);
         Ok(())
+    }
+
+    /// A barrier on the log, one at a time and none after one that failed.
+    ///
+    /// ORDER: a failure is known before the next barrier begins. A system reports it once; the barrier of a
+    /// rotation right behind that of a commit is told that all is well, and META then promises groups that the
+    /// disk never got.
+    pub(crate) fn log_barrier(&self, op: &Op) -> Result<()> {
+        if planted(Bug::ForgetFailedBarrier) {
+            return self.backend.apply(op);
+        }
+        let mut failed = lock(&self.log_failed);
+        if *failed {
+            return fail(ErrorKind::Io, format!("{}: a barrier on the log has failed", self.backend.name()));
+        }
+        let done = self.backend.apply(op);
+        *failed = done.is_err();
+        done
     }
 
     /// Puts a durable proof of everything durable into the log.

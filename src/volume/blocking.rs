@@ -1,12 +1,13 @@
 //! A volume over a backend that does what it is told before it returns: files, OPFS, memory, the simulator.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::options::Options;
 use super::snapshot::{Live, Snapshot};
+use super::sync::{AtomicBool, Condvar, Mutex, RwLock, lock, wait_while};
 use super::writer::Writer;
 use crate::backend::Backend;
 use crate::block::{BLOCK_SIZE, BlockBytes, BlockNo, CommitId, Durability, Lsn, Tag};
@@ -41,6 +42,8 @@ pub(crate) struct Shared {
     /// Whether somebody is running a barrier for everybody.
     pub(crate) barrier: Mutex<bool>,
     pub(crate) barrier_done: Condvar,
+    /// Whether a barrier on the log has failed; held while one runs.
+    pub(crate) log_failed: Mutex<bool>,
     /// Held by whoever folds.
     pub(crate) fold: Mutex<()>,
     /// Read views, for expiring the oldest.
@@ -48,12 +51,6 @@ pub(crate) struct Shared {
     pub(crate) worker: Arc<super::compact::Worker>,
     closed: AtomicBool,
     report: RecoveryReport,
-}
-
-/// Locks that a panicking thread has left behind are taken all the same: every state behind them is
-/// consistent between statements, and a failed write has poisoned the store in its own way.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Volume {
@@ -86,6 +83,7 @@ impl Volume {
             slot_free: Condvar::new(),
             barrier: Mutex::new(false),
             barrier_done: Condvar::new(),
+            log_failed: Mutex::new(false),
             fold: Mutex::new(()),
             live: Mutex::new(BTreeMap::new()),
             worker: Arc::default(),
@@ -170,10 +168,7 @@ impl Volume {
 
     /// Waits until the writer slot is free, at most this long.
     pub fn wait_for_slot(&self, at_most: Duration) {
-        let taken = lock(&self.shared.slot);
-        if *taken {
-            drop(self.shared.slot_free.wait_timeout_while(taken, at_most, |taken| *taken));
-        }
+        drop(wait_while(&self.shared.slot_free, lock(&self.shared.slot), at_most, |taken| *taken));
     }
 
     /// Whether somebody has the writer slot.
@@ -320,7 +315,10 @@ impl Shared {
 
     /// Runs a plan and tells the store how it went. The store is not locked meanwhile.
     pub(crate) fn run(&self, plan: &Plan) -> Result<()> {
-        let done = run(&*self.backend, &plan.ops);
+        let done = plan.ops.iter().try_for_each(|op| match op {
+            Op::Barrier(Area::Segment(_)) => self.log_barrier(op),
+            _ => self.backend.apply(op),
+        });
         settle(&mut lock(&self.store), plan, done)
     }
 

@@ -2,13 +2,14 @@
 //!
 //! The one place of the crate that starts a thread. It holds the volume weakly, so it never keeps one alive.
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
-use super::blocking::{Shared, Volume, lock};
+use super::blocking::{Shared, Volume};
 use super::host::Stopwatch;
 use super::snapshot::expire_oldest;
+use super::sync::{Condvar, Mutex, lock, wait_while};
 use crate::block::Durability;
 use crate::error::{Error, ErrorKind, Result, fail};
 
@@ -45,11 +46,8 @@ impl Worker {
 
     /// Waits for a signal or for `IDLE`; `false` to stop.
     fn next(&self) -> bool {
-        let signal = lock(&self.signal);
-        let (mut signal, _) = self
-            .changed
-            .wait_timeout_while(signal, IDLE, |signal| !signal.wake && !signal.stop)
-            .unwrap_or_else(PoisonError::into_inner);
+        let idle = |signal: &Signal| !signal.wake && !signal.stop;
+        let mut signal = wait_while(&self.changed, lock(&self.signal), IDLE, idle);
         signal.wake = false;
         !signal.stop
     }

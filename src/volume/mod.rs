@@ -4,7 +4,8 @@
 //! [`Store::acknowledge`](crate::store::Store::acknowledge), and nobody is shown a commit before that
 //! except the writer that builds on it.
 //!
-//! Locks are taken in this order, never the other way: writer slot, fold, barrier, `io`, gate, `store`.
+//! Locks are taken in this order, never the other way: writer slot, fold, barrier, `io`, gate, `store`, and
+//! `log_failed` alone.
 
 mod barrier;
 mod blocking;
@@ -14,6 +15,7 @@ mod host;
 mod options;
 mod snapshot;
 mod storage;
+mod sync;
 mod verify;
 mod writer;
 

@@ -1,9 +1,10 @@
 //! A read view pinned at a commit.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
-use super::blocking::{Shared, lock};
+use super::blocking::Shared;
+use super::sync::{AtomicBool, lock};
 use crate::block::{BlockBytes, BlockNo, Lsn};
 use crate::error::{ErrorKind, Result, fail};
 use crate::store::Store;

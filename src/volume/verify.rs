@@ -2,7 +2,8 @@
 
 use std::sync::PoisonError;
 
-use super::blocking::{Shared, Volume, lock};
+use super::blocking::{Shared, Volume};
+use super::sync::lock;
 use crate::block::{BLOCK_SIZE, BlockNo};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::sums::{BLOCKS_PER_PAGE, SumsPage};

@@ -4,8 +4,9 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::barrier::{Pending, indeterminate};
-use super::blocking::{Shared, lock};
+use super::blocking::Shared;
 use super::snapshot::Snapshot;
+use super::sync::{lock, wait_while};
 use crate::block::{
     BLOCK_COUNT_MAX, BLOCK_SIZE, BlockBytes, BlockNo, CommitId, Durability, Lsn, Tag, blocks_for,
 };
@@ -40,16 +41,7 @@ impl Drop for Slot {
 impl Shared {
     /// Takes the writer slot, waiting for it up to `wait`.
     pub(crate) fn take_slot(self: &Arc<Self>, wait: Duration) -> Result<Slot> {
-        let taken = lock(&self.slot);
-        let waited = if wait.is_zero() || !*taken {
-            taken
-        } else {
-            self.slot_free
-                .wait_timeout_while(taken, wait, |taken| *taken)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0
-        };
-        let mut taken = waited;
+        let mut taken = wait_while(&self.slot_free, lock(&self.slot), wait, |taken| *taken);
         if *taken {
             return fail(
                 ErrorKind::Busy,

@@ -40,6 +40,11 @@ const STEPS: &[Step] = &[
     Step { name: "tests", about: "unit and integration tests", commands: tests },
     Step { name: "crash", about: "every crash of every small workload keeps every promise", commands: crash },
     Step { name: "planted", about: "every planted bug is noticed", commands: planted },
+    Step {
+        name: "concurrency",
+        about: "every schedule of two threads, many of four, keeps every promise",
+        commands: concurrency,
+    },
     Step { name: "kill", about: "a writer killed in mid-commit, twenty times over", commands: kill },
     Step {
         name: "kill-web",
@@ -255,7 +260,14 @@ fn xtask() -> Commands {
 }
 
 fn clippy() -> Commands {
-    let combinations = ["", "--no-default-features", "--features sim", "--features cli"];
+    let combinations = [
+        "",
+        "--no-default-features",
+        "--features sim",
+        "--features cli",
+        "--features sim,loom",
+        "--features sim,shuttle",
+    ];
     let package = combinations.iter().map(|features| {
         cargo(&format!("clippy --locked --package datasync --all-targets {features} -- -D warnings"))
     });
@@ -273,6 +285,18 @@ fn crash() -> Commands {
 
 fn planted() -> Commands {
     Ok(vec![ourselves("crash --planted")])
+}
+
+fn concurrency() -> Commands {
+    let suite = |scheduler: &str| {
+        let features = format!("--no-default-features --features sim,{scheduler}");
+        let mut command =
+            cargo(&format!("test --locked --package datasync {features} --test {scheduler} -- --nocapture"));
+        // Schedules of planted bugs end in caught panics; shuttle takes weaker orderings for stronger ones.
+        command.env("RUST_BACKTRACE", "0").env("SHUTTLE_SILENCE_WARNINGS", "1");
+        command
+    };
+    Ok(vec![suite("loom"), suite("shuttle")])
 }
 
 fn kill() -> Commands {

@@ -1,6 +1,7 @@
 //! Mistakes that stores of this kind really made, one directed test each. The name says the promise.
 
 pub mod attack;
+mod beside;
 mod folding;
 mod media;
 mod power;
@@ -39,6 +40,7 @@ pub const ALL: &[(&str, fn() -> Checked<()>)] = &[
     ("failed_barrier_poisons_and_is_indeterminate", media::failed_barrier),
     ("torn_tail_in_a_segment_no_longer_last", power::torn_tail_not_last),
     ("size_and_content_persist_independently", power::size_and_content),
+    ("a_failure_reported_once_is_believed_by_everybody", beside::reported_once),
     ("recovers_with_zero_free_bytes", media::zero_free_bytes),
     ("zombie_writer_is_fenced_even_after_removal", media::zombie),
     ("hostile_bytes_never_panic_or_overallocate", media::hostile_bytes),
@@ -86,6 +88,7 @@ promises! {
     trim_survives_any_compaction_order
     directory_entries_are_independent_of_data
     failed_barrier_poisons_and_is_indeterminate
+    a_failure_reported_once_is_believed_by_everybody
     torn_tail_in_a_segment_no_longer_last
     size_and_content_persist_independently
     recovers_with_zero_free_bytes
