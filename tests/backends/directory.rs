@@ -10,7 +10,8 @@ use datasync::error::{Error, ErrorKind};
 use datasync::log::plan::{Area, Op};
 
 use crate::full::Mount;
-use crate::medium::{InFiles, Medium, blocks, segment, write};
+use crate::medium::{Medium, blocks, segment, write};
+use crate::native::InFiles;
 
 const MODES: [OpenMode; 3] = [OpenMode::Create, OpenMode::Existing, OpenMode::ReadOnly];
 

@@ -6,7 +6,8 @@ use datasync::error::{Error, ErrorKind};
 use datasync::log::plan::{Area, Op};
 
 use crate::child::Holder;
-use crate::medium::{InFiles, Medium};
+use crate::medium::Medium;
+use crate::native::InFiles;
 
 fn refused(medium: &InFiles, mode: OpenMode) -> Error {
     let error = FileStore::open(medium.path(), mode).unwrap_err();

@@ -8,8 +8,11 @@ mod damage;
 mod directory;
 mod full;
 mod handles;
+#[macro_use]
+mod lists;
 mod locks;
 mod medium;
+mod native;
 mod ops;
 mod syscalls;
 mod volume;
@@ -21,7 +24,7 @@ macro_rules! on_every_medium {
             $(#[test] fn $name() { crate::$module::$name::<crate::medium::InMemory>(); })*
         }
         mod file {
-            $(#[test] fn $name() { crate::$module::$name::<crate::medium::InFiles>(); })*
+            $(#[test] fn $name() { crate::$module::$name::<crate::native::InFiles>(); })*
         }
     };
 }
@@ -32,67 +35,36 @@ macro_rules! on_every_medium_and_sim {
         on_every_medium! { $module: $($name,)* }
         #[cfg(feature = "sim")]
         mod sim {
-            $(#[test] fn $name() { crate::$module::$name::<crate::medium::InSim>(); })*
+            $(#[test] fn $name() { crate::$module::$name::<crate::native::InSim>(); })*
         }
     };
 }
 
 mod every_backend {
+    every_backend! { on_every_medium_and_sim }
+}
+
+mod every_real_backend {
+    every_real_backend! { on_every_medium }
+}
+
+mod every_volume {
+    every_volume! { on_every_medium_and_sim }
+}
+
+mod every_damaged_volume {
+    every_damaged_volume! { on_every_medium }
+}
+
+/// What takes several threads, which a browser's worker has not.
+mod every_backend_with_threads {
     on_every_medium_and_sim! { ops:
-        bytes_written_are_read_back,
-        bytes_survive_closing_and_opening,
-        read_at_the_end_is_short,
-        absent_area_is_not_found,
-        write_past_the_end_leaves_zeros_between,
-        reserve_grows_with_zeros_and_keeps_what_is_there,
-        resize_to_whole_blocks_cuts_for_good,
-        create_keeps_what_is_there,
-        removing_what_is_absent_is_fine,
-        removed_segment_is_gone_and_its_number_starts_empty,
-        segments_are_listed_in_order,
-        barriers_succeed_after_every_kind_of_change,
-        many_segments_are_all_kept_right,
         threads_on_different_areas_do_not_disturb_each_other,
     }
 }
 
-/// Calls that the store never makes; the simulated disk stops the test at most of them.
-mod every_real_backend {
-    on_every_medium! { ops:
-        reserve_never_shrinks,
-        resize_cuts_and_grows_with_zeros,
-        broken_ops_are_misuse_and_change_nothing,
-    }
-}
-
-mod every_volume {
+mod every_volume_with_threads {
     on_every_medium_and_sim! { volume:
-        commits_are_read_back_while_open_and_after_closing,
-        acknowledged_commits_survive_a_crash,
-        close_leaves_base_with_exactly_the_bytes,
-        snapshot_sees_the_same_bytes_until_dropped,
-        trimmed_blocks_read_as_zeros_for_good,
-        abandoned_batch_leaves_nothing,
-        second_writer_waits_its_turn,
-        compaction_gives_the_space_back,
-        write_far_behind_the_end_is_refused,
         concurrent_writers_lose_nothing,
-    }
-}
-
-mod every_damaged_volume {
-    on_every_medium! { damage:
-        deleted_segment_is_named,
-        emptied_segment_is_named,
-        rot_in_the_middle_of_the_log_is_named,
-        deleted_meta_is_no_new_store,
-        damaged_meta_is_no_new_store,
-        one_damaged_copy_of_meta_does_no_harm,
-        newer_format_asks_for_an_upgrade,
-        base_edited_by_another_program_is_noticed,
-        base_cut_short_is_noticed,
-        deleted_base_is_noticed,
-        deleted_sums_are_noticed,
-        damaged_store_is_still_read_up_to_the_damage,
     }
 }

@@ -1,15 +1,11 @@
 //! What the suites run on: a kind of medium whose bytes outlive the backend that was opened on it.
 
-use std::fs;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use datasync::backend::file::{FileStore, OpenMode};
 use datasync::backend::memory::Memory;
 use datasync::backend::{Backend, Source};
 use datasync::block::SegmentId;
 use datasync::log::plan::{Area, Op};
-use tempfile::TempDir;
 
 /// Somewhere a store can be, be closed, damaged by hand, and opened again.
 pub trait Medium {
@@ -74,48 +70,6 @@ impl Medium for InMemory {
     }
 }
 
-pub struct InFiles {
-    pub dir: TempDir,
-}
-
-impl InFiles {
-    pub fn path(&self) -> PathBuf {
-        self.dir.path().join("app.datasync")
-    }
-
-    pub fn file(&self, area: Area) -> PathBuf {
-        self.path().join(area.to_string())
-    }
-}
-
-impl Medium for InFiles {
-    type Opened = FileStore;
-
-    fn new() -> Self {
-        Self { dir: tempfile::tempdir().unwrap() }
-    }
-
-    fn open(&self) -> FileStore {
-        FileStore::open(self.path(), OpenMode::Create).unwrap()
-    }
-
-    fn place(&self) -> String {
-        self.path().display().to_string()
-    }
-
-    fn delete(&self, area: Area) {
-        fs::remove_file(self.file(area)).unwrap();
-    }
-
-    fn bytes(&self, area: Area) -> Option<Vec<u8>> {
-        fs::read(self.file(area)).ok()
-    }
-
-    fn overwrite(&self, area: Area, bytes: &[u8]) {
-        fs::write(self.file(area), bytes).unwrap();
-    }
-}
-
 pub const BLOCK: usize = 4096;
 
 pub fn segment(n: u64) -> Area {
@@ -146,37 +100,4 @@ pub fn has(store: &impl Source, area: Area, expected: &[u8]) {
         panic!("{area}: byte {at} is {}, not {}", bytes[at], expected[at]);
     }
     assert_eq!(bytes.len(), expected.len(), "length of {area}");
-}
-
-/// The simulated disk without faults: it has to behave as the real ones do.
-#[cfg(feature = "sim")]
-pub struct InSim(datasync::backend::sim::SimDisk);
-
-#[cfg(feature = "sim")]
-impl Medium for InSim {
-    type Opened = datasync::backend::sim::SimDisk;
-
-    fn new() -> Self {
-        Self(datasync::backend::sim::SimDisk::new(1))
-    }
-
-    fn open(&self) -> Self::Opened {
-        self.0.clone()
-    }
-
-    fn place(&self) -> String {
-        self.0.name()
-    }
-
-    fn delete(&self, area: Area) {
-        unreachable!("nobody deletes {area} of a simulated disk by hand");
-    }
-
-    fn bytes(&self, area: Area) -> Option<Vec<u8>> {
-        read_all(&self.0, area)
-    }
-
-    fn overwrite(&self, area: Area, _bytes: &[u8]) {
-        unreachable!("nobody edits {area} of a simulated disk by hand");
-    }
 }

@@ -156,7 +156,10 @@ pub fn removing_what_is_absent_is_fine<M: Medium>() {
 pub fn removed_segment_is_gone_and_its_number_starts_empty<M: Medium>() {
     let medium = M::new();
     let store = medium.open();
-    apply(&store, &[Op::Create(segment(1)), write(segment(1), 0, &blocks(1, 1)), Op::Create(segment(2))]);
+    // Whether an empty segment survives a reopening is the backend's own affair: in OPFS it does not.
+    for n in [1, 2] {
+        apply(&store, &[Op::Create(segment(n)), write(segment(n), 0, &blocks(1, 1))]);
+    }
     apply(&store, &[Op::Remove(SegmentId(1))]);
     assert_eq!(store.segments().unwrap(), [SegmentId(2)]);
     assert_eq!(store.len(segment(1)).unwrap(), None);

@@ -94,6 +94,7 @@ mod tests {
             (Doing::Open, "SecurityError", K::Unsupported),
             (Doing::Open, "NotFoundError", K::NotFound),
             (Doing::Write, "NotFoundError", K::Io),
+            (Doing::Create, "TypeError", K::Unsupported),
             (Doing::Barrier, "InvalidStateError", K::Io),
             (Doing::Open, "TypeMismatchError", K::NotAStore),
             (Doing::Read, "SomethingNew", K::Io),

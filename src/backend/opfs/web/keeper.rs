@@ -17,18 +17,20 @@ use crate::block::SegmentId;
 use crate::error::{ErrorKind, Result, fail};
 use crate::log::plan::Area;
 
-/// Looks after an open [`Opfs`](super::Opfs) from outside the volume. Keeps no handle alive.
+/// Looks after an open [`Opfs`](super::Opfs) from outside the volume. Keeps no handle alive; clones look after the
+/// same store.
+#[derive(Clone)]
 pub struct Keeper {
     shared: Weak<Shared<JsFile>>,
     directory: SendWrapper<FileSystemDirectoryHandle>,
     /// A refill is under way.
-    busy: AtomicBool,
+    busy: Arc<AtomicBool>,
 }
 
 impl Keeper {
     pub(super) fn new(shared: &Files, directory: FileSystemDirectoryHandle) -> Self {
         let directory = SendWrapper::new(directory);
-        Self { shared: Arc::downgrade(shared), directory, busy: AtomicBool::new(false) }
+        Self { shared: Arc::downgrade(shared), directory, busy: Arc::default() }
     }
 
     /// Opens the next segments ahead, deletes the files of removed ones, and writes zeros ahead, 1 MiB at most.

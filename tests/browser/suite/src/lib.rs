@@ -1,0 +1,106 @@
+//! The behaviour suite of the native backends in a browser's dedicated worker.
+//!
+//! The very same functions as `tests/backends/`, over media that only a browser has. They are blocking and a
+//! browser opens files asynchronously: the suite runs on a stack that can be suspended (JSPI), so that
+//! `Medium::open` is as blocking there as it is natively. The store itself never suspends in these tests.
+
+#[macro_use]
+#[path = "../../../backends/lists.rs"]
+mod lists;
+#[path = "../../../backends/damage.rs"]
+mod damage;
+#[path = "../../../backends/medium.rs"]
+mod medium;
+#[expect(dead_code, reason = "a worker has one thread: what takes several runs natively only")]
+#[path = "../../../backends/ops.rs"]
+mod ops;
+#[expect(dead_code, reason = "a worker has one thread: what takes several runs natively only")]
+#[path = "../../../backends/volume.rs"]
+mod volume;
+
+mod opfs;
+mod place;
+mod wait;
+
+use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::wasm_bindgen;
+
+type Test = (&'static str, &'static str, fn());
+
+/// Adds the functions of a module, for one medium.
+macro_rules! run_on_opfs {
+    ($module:ident: $($name:ident,)*) => {
+        &[$(("opfs", stringify!($name), $module::$name::<opfs::InOpfs> as fn()),)*] as &[Test]
+    };
+}
+
+/// The same functions in memory: what fails there is not the browser's doing.
+macro_rules! run_in_memory {
+    ($module:ident: $($name:ident,)*) => {
+        &[$(("memory", stringify!($name), $module::$name::<medium::InMemory> as fn()),)*] as &[Test]
+    };
+}
+
+/// What only OPFS has.
+macro_rules! run_alone {
+    ($module:ident: $($name:ident,)*) => {
+        &[$(("opfs", stringify!($name), $module::$name as fn()),)*] as &[Test]
+    };
+}
+
+fn tests() -> impl Iterator<Item = &'static Test> {
+    let lists: [&'static [Test]; 9] = [
+        every_backend!(run_in_memory),
+        every_real_backend!(run_in_memory),
+        every_volume!(run_in_memory),
+        every_damaged_volume!(run_in_memory),
+        every_backend!(run_on_opfs),
+        every_real_backend!(run_on_opfs),
+        every_volume!(run_on_opfs),
+        every_damaged_volume!(run_on_opfs),
+        place_tests(),
+    ];
+    lists.into_iter().flatten()
+}
+
+fn place_tests() -> &'static [Test] {
+    run_alone! { place:
+        second_open_is_busy_and_says_what_to_do,
+        handles_given_back_late_are_waited_for,
+        impossible_names_are_misuse,
+        opening_what_is_not_there_is_not_found,
+        databases_are_listed_and_deleted,
+        open_database_is_not_deleted,
+        store_is_exported_and_imported_byte_for_byte,
+        import_into_an_existing_database_is_refused,
+        import_without_meta_is_refused_and_leaves_nothing,
+        other_files_without_meta_are_no_new_store,
+        reading_only_changes_nothing_and_refuses_writes,
+        removed_segments_leave_the_directory,
+        commits_go_on_while_no_file_is_ready,
+        keeper_of_a_dropped_store_has_nothing_to_do,
+        released_store_opens_again_at_once,
+    }
+}
+
+/// The names of the tests, as `medium::name`.
+#[wasm_bindgen]
+pub fn names() -> Vec<String> {
+    tests().map(|(medium, name, _)| format!("{medium}::{name}")).collect()
+}
+
+/// Runs one test. A panic ends this instance of the module; its words are in `globalThis.panic`.
+///
+/// # Errors
+/// The name is none of [`names`].
+#[wasm_bindgen(jspi)]
+pub fn run(wanted: &str) -> Result<(), JsValue> {
+    std::panic::set_hook(Box::new(|panic| {
+        // Nobody could be told of a failure here.
+        let _ = js_sys::Reflect::set(&js_sys::global(), &"panic".into(), &panic.to_string().into());
+    }));
+    let found = tests().find(|(medium, name, _)| wanted == format!("{medium}::{name}"));
+    let (_, _, test) = found.ok_or_else(|| JsValue::from(format!("there is no test {wanted}")))?;
+    test();
+    Ok(())
+}
