@@ -18,7 +18,10 @@ use crate::planted::{Bug, planted};
 /// As the source's.
 pub fn read_page(source: &dyn Source, area: Area, page: u64, out: &mut BlockBytes) -> Result<bool> {
     out.fill(0);
-    let got = source.read(area, page * BLOCK_SIZE as u64, out)?;
+    let got = match source.read(area, page * BLOCK_SIZE as u64, out) {
+        Err(_) if planted(Bug::ReadErrorIsEnd) => 0,
+        got => got?,
+    };
     out[got.min(BLOCK_SIZE)..].fill(0);
     Ok(got == BLOCK_SIZE)
 }
@@ -112,22 +115,26 @@ pub fn payload_matches(
 fn decode_at(bytes: &BlockBytes, expected: &Identity, page: u32) -> std::result::Result<(Group, u64), Flaw> {
     let (group, digest) = Group::decode(bytes)?;
     same_identity(&group.identity, expected)?;
-    if group.page != page {
+    if group.page != page && !planted(Bug::SkipPlaceCheck) {
         return Err(Flaw::Foreign("another page"));
     }
     Ok((group, digest))
 }
 
 fn same_identity(found: &Identity, expected: &Identity) -> std::result::Result<(), Flaw> {
-    let life =
-        found.segment == expected.segment && found.salt == expected.salt && found.epoch == expected.epoch;
-    if found.store != expected.store {
+    if found.store != expected.store && !planted(Bug::SkipStoreCheck) {
         return Err(Flaw::Foreign("another store"));
     }
-    if !life && !planted(Bug::SkipIdentityCheck) {
-        return Err(Flaw::Foreign("another segment or life"));
+    if found.segment != expected.segment && !planted(Bug::SkipSegmentCheck) {
+        return Err(Flaw::Foreign("another segment"));
     }
-    if found.checksum != expected.checksum {
+    if found.epoch != expected.epoch && !planted(Bug::SkipEpochCheck) {
+        return Err(Flaw::Foreign("another life"));
+    }
+    if found.salt != expected.salt && !planted(Bug::SkipSaltCheck) {
+        return Err(Flaw::Foreign("another segment of that number"));
+    }
+    if found.checksum != expected.checksum && !planted(Bug::SkipAlgorithmCheck) {
         return Err(Flaw::Foreign("another checksum algorithm"));
     }
     Ok(())

@@ -15,6 +15,7 @@ use crate::format::sums::{BLOCKS_PER_PAGE, BaseEntry, SumsPage};
 use crate::log::plan::Area;
 use crate::log::reader::read_page;
 use crate::log::source::Source;
+use crate::planted::{Bug, planted};
 
 /// Pages of `base.sum` held in memory: 2048 pages describe 1.3 GiB and take about 11 MiB.
 const PAGES_CACHED: usize = 2048;
@@ -38,6 +39,7 @@ impl Slots {
     /// The page that counts, if any slot is sound.
     pub(crate) fn winner(&self) -> Option<&SumsPage> {
         match &self.slots {
+            [Ok(first), Ok(_)] if planted(Bug::FirstSlotWins) => Some(first),
             [Ok(first), Ok(second)] => Some(if second.seq > first.seq { second } else { first }),
             [Ok(one), Err(_)] | [Err(_), Ok(one)] => Some(one),
             [Err(_), Err(_)] => None,
@@ -143,7 +145,7 @@ fn load(
 pub(crate) fn mask(page: &mut SumsPage, base_blocks: u64) {
     let first = page.page * BLOCKS_PER_PAGE;
     for (block, entry) in (first..).zip(&mut page.entries) {
-        if block >= base_blocks {
+        if block >= base_blocks && !planted(Bug::SkipMask) {
             *entry = BaseEntry::Absent;
         }
     }

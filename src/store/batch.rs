@@ -9,6 +9,7 @@ use crate::block::{BLOCK_SIZE, BlockBytes, BlockNo, Lsn, Tag};
 use crate::format::checksum::Checksum;
 use crate::format::group::Change;
 use crate::log::writer::{BatchProgress, StagedChange};
+use crate::planted::{Bug, planted};
 use crate::store::index::Place;
 
 /// What a batch says about one block.
@@ -91,10 +92,14 @@ impl Batch {
         let (old, new) = (crate::block::blocks_for(self.size), crate::block::blocks_for(bytes));
         if new < old {
             let (from, to) = (BlockNo(new), BlockNo(old));
-            self.staged.split_off(&from);
+            if !planted(Bug::KeepStagedBehindEnd) {
+                self.staged.split_off(&from);
+            }
             self.spilled.split_off(&from);
             self.allocated.split_off(&from);
-            self.ranges.push((from, to));
+            if !planted(Bug::ForgetTrimRange) {
+                self.ranges.push((from, to));
+            }
             self.gone.push((from, to));
         }
         self.size_changed |= bytes != self.size;

@@ -47,16 +47,16 @@ impl Store {
         let pages = u32::try_from(pages).expect("a spill is bounded");
         if !self.spare_ready {
             let segment = self.meta.body.next_segment;
-            let ops = vec![
-                Op::Create(Area::Segment(segment)),
-                Op::Reserve { segment, pages: 1 + self.limits.reserve_pages },
-                Op::Barrier(Area::Segment(segment)),
-                Op::BarrierDirectory,
-            ];
-            return Ok(Some(Plan {
-                ops,
-                effect: Effect::Reserved { segment, pages: 1 + self.limits.reserve_pages },
-            }));
+            let pages = 1 + self.limits.reserve_pages;
+            let mut ops = vec![Op::Create(Area::Segment(segment)), Op::Reserve { segment, pages }];
+            if !planted(Bug::SkipSpareBarrier) {
+                ops.push(Op::Barrier(Area::Segment(segment)));
+            }
+            // ORDER: the entry is durable before a rotation lists the segment; else META may list no file.
+            if !planted(Bug::SkipSpareEntry) {
+                ops.push(Op::BarrierDirectory);
+            }
+            return Ok(Some(Plan { ops, effect: Effect::Reserved { segment, pages } }));
         }
         let Some(active) = self.active else {
             self.check_segment_fits()?;
@@ -74,7 +74,8 @@ impl Store {
             let wanted = if end > most { ahead } else { ahead.min(most) }.max(end);
             let segment = active.tail.identity.segment;
             let op = Op::Reserve { segment, pages: wanted };
-            return Ok(Some(Plan { ops: vec![op], effect: Effect::Reserved { segment, pages: wanted } }));
+            let ops = if planted(Bug::SkipReserve) { Vec::new() } else { vec![op] };
+            return Ok(Some(Plan { ops, effect: Effect::Reserved { segment, pages: wanted } }));
         }
         Ok(None)
     }
@@ -132,7 +133,9 @@ impl Store {
         self.meta.body.next_segment = id.next();
         self.spare_ready = false;
         let meta = self.next_meta(self.committed, self.records());
-        ops.extend(publish_ops(&meta));
+        let published = publish_ops(&meta, Bug::SkipRotationPublish);
+        let at = if planted(Bug::PublishBeforeSegment) { 0 } else { ops.len() };
+        ops.splice(at..at, published);
         self.meta = meta;
         let tail = Tail { identity, page: 1, chain: digest };
         self.active = Some(Active { tail, reserved: 1 + self.limits.reserve_pages });
@@ -182,6 +185,9 @@ impl Store {
     pub fn abandon(&mut self, batch: Batch) {
         let Some(lsn) = batch.lsn.filter(|lsn| self.open_batch == Some(*lsn)) else { return };
         self.open_batch = None;
+        if planted(Bug::ReuseAbandonedNumber) {
+            self.last_begun = self.committed;
+        }
         // Segments that were sealed while it was open hold nothing but what was committed before it.
         for segment in &mut self.segments {
             if segment.record.cut.is_some_and(|cut| cut.lsn == lsn) {
@@ -217,6 +223,7 @@ impl Store {
         let entry = Entry { version: lsn, modified_ms: now_ms, place };
         index.push(block, entry, |older, newer| needed(pins, *visible, segments, older, newer));
         match place {
+            Some(_) if planted(Bug::FreeListKeepsPuts) => {}
             Some(_) => self.free.remove(block),
             None => self.free.insert(block, 1),
         }
@@ -345,7 +352,8 @@ impl Store {
     }
 
     fn raise_visible(&mut self) {
-        let bound = match self.awaiting.first() {
+        let first = self.awaiting.first().filter(|_| !planted(Bug::ShowUnacknowledged));
+        let bound = match first {
             Some(first) => Lsn(first.0 - 1),
             None => self.committed,
         };

@@ -21,6 +21,7 @@ use super::stats::Damage;
 use super::{Store, publish};
 use crate::block::{BLOCK_SIZE, BlockBytes, BlockNo, Lsn, SegmentId, blocks_for};
 use crate::error::{ErrorKind, Result, fail};
+use crate::format::meta::TagRecord;
 use crate::format::sums::{BLOCKS_PER_PAGE, BaseEntry, SumsPage};
 use crate::log::plan::{Area, Effect, Op, Plan};
 use crate::log::reader::read_page;
@@ -138,7 +139,7 @@ impl Store {
         self.seal();
         // ORDER: META will name this end; else a power cut leaves a META that promises groups the disk lost.
         let barrier = Op::Barrier(Area::Segment(active.tail.identity.segment));
-        let ops = if planted(Bug::SkipRotationBarrier) { Vec::new() } else { vec![barrier] };
+        let ops = if planted(Bug::SkipSealBarrier) { Vec::new() } else { vec![barrier] };
         Ok(Some(Plan { ops, effect: Effect::Durable(self.committed) }))
     }
 
@@ -155,13 +156,18 @@ impl Store {
         self.active = None;
         let mut meta = self.next_meta(self.durable, Vec::new());
         meta.body.clean = true;
-        let mut ops = vec![
-            Op::Resize { area: Area::Base, bytes: meta.body.size },
-            // ORDER: the length is durable before META calls the base a plain database.
-            Op::Barrier(Area::Base),
-        ];
-        ops.extend(publish::publish_ops(&meta));
-        ops.extend(leftovers.into_iter().chain([meta.body.next_segment]).map(Op::Remove));
+        let removals = leftovers.into_iter().chain([meta.body.next_segment]).map(Op::Remove);
+        let mut ops = vec![Op::Resize { area: Area::Base, bytes: meta.body.size }];
+        // ORDER: the length is durable before META calls the base a plain database; else a crash leaves one that
+        // looks as if another program had cut it.
+        if !planted(Bug::SkipCloseBarrier) {
+            ops.push(Op::Barrier(Area::Base));
+        }
+        let at = if planted(Bug::CloseBeforeBase) { 0 } else { ops.len() };
+        ops.splice(at..at, publish::publish_ops(&meta, Bug::SkipClosePublish));
+        // ORDER: the log goes after the META without it is durable; else the older META lists what is gone.
+        let at = if planted(Bug::RemoveBeforeClose) { 0 } else { ops.len() };
+        ops.splice(at..at, removals);
         self.meta = meta;
         self.spare_ready = false;
         Ok(Plan { ops, effect: Effect::Published { seq: self.meta.seq, durable: None } })
@@ -214,8 +220,9 @@ impl Store {
         loop {
             let (ops, next) = match fold.phase {
                 Phase::Level => (self.level(source, fold)?, Phase::LevelBarrier),
-                Phase::LevelBarrier => (vec![Op::Barrier(Area::Sums)], Phase::Copy),
+                Phase::LevelBarrier => (level_barrier(), Phase::Copy),
                 Phase::Copy => (self.copy(source, fold)?, Phase::CopyBarrier),
+                Phase::CopyBarrier if planted(Bug::SecondSlotTooEarly) => (Vec::new(), Phase::Second),
                 Phase::CopyBarrier => (fold_barriers(), Phase::Second),
                 Phase::Second => (self.second(source, fold)?, Phase::SecondBarrier),
                 Phase::SecondBarrier => (second_barrier(), Phase::Publish),
@@ -223,6 +230,7 @@ impl Store {
                     fold.phase = Phase::Shrink;
                     return Ok(Some(self.publish_fold(fold)));
                 }
+                Phase::Shrink if planted(Bug::ForgetShrink) => (Vec::new(), Phase::Remove),
                 Phase::Shrink => (shrink_ops(fold), Phase::Remove),
                 Phase::Remove => (fold.segments.iter().map(|id| Op::Remove(*id)).collect(), Phase::Done),
                 Phase::Done => return Ok(None),
@@ -301,7 +309,7 @@ impl Store {
             }
         };
         mask(&mut page, fold.blocks_before.min(fold.blocks_after));
-        page.seq = fold.seq;
+        page.seq = if planted(Bug::KeepSumsSequence) { page.seq } else { fold.seq };
         for (from, to, version, modified_ms) in &fold.ranges {
             for (block, entry) in (first..).zip(&mut page.entries) {
                 let inside = (from.0..to.0).contains(&block) && block < fold.blocks_after;
@@ -397,11 +405,13 @@ impl Store {
         let records = self.records().into_iter().filter(|record| !gone(&record.id)).collect();
         let mut meta = self.next_meta(self.durable, records);
         let body = &mut meta.body;
-        (body.folded, body.size, body.base_blocks) = (fold.target, fold.size, fold.blocks_after);
-        for record in self.log_tags.iter().filter(|record| record.lsn <= fold.target) {
+        (body.folded, body.base_blocks) = (fold.target, fold.blocks_after);
+        body.size = if planted(Bug::FoldForgetsSize) { body.size } else { fold.size };
+        let carried = |record: &&TagRecord| record.lsn <= fold.target && !planted(Bug::FoldForgetsTags);
+        for record in self.log_tags.iter().filter(carried) {
             publish::remember(&mut body.tags, *record);
         }
-        let mut ops = publish::publish_ops(&meta);
+        let mut ops = publish::publish_ops(&meta, Bug::SkipFoldPublish);
         if planted(Bug::RemoveBeforePublish) {
             ops.splice(0..0, fold.segments.iter().map(|id| Op::Remove(*id)));
         }
@@ -439,8 +449,16 @@ fn fold_barriers() -> Vec<Op> {
     base.into_iter().chain(sums).collect()
 }
 
+/// ORDER: slot 1 is as good as slot 0 before slot 0 is written over; else a crash may leave neither.
+fn level_barrier() -> Vec<Op> {
+    if planted(Bug::SkipLevelBarrier) { Vec::new() } else { vec![Op::Barrier(Area::Sums)] }
+}
+
 /// ORDER: slot 1 is durable before META drops the log; else an invalid slot could not be told from rot.
 fn second_barrier() -> Vec<Op> {
+    if planted(Bug::SecondSlotTooEarly) {
+        return fold_barriers();
+    }
     if planted(Bug::SkipSecondBarrier) { Vec::new() } else { vec![Op::Barrier(Area::Sums)] }
 }
 

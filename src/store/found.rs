@@ -24,11 +24,11 @@ use crate::planted::{Bug, planted};
 pub(crate) fn find_meta(source: &dyn Source, name: &str) -> Result<Option<Meta>> {
     let Some(len) = source.len(Area::Meta)? else { return Ok(None) };
     let mut best: Option<Meta> = None;
-    for copy in 0..4 {
+    for copy in (0..4).step_by(if planted(Bug::ReadOneCopy) { 2 } else { 1 }) {
         let mut bytes = vec![0; META_BYTES];
         let got = source.read(Area::Meta, copy * META_BYTES as u64, &mut bytes)?;
         match Meta::decode(&bytes[..got.min(META_BYTES)]) {
-            Ok(meta) if best.as_ref().is_none_or(|best| meta.seq > best.seq) => best = Some(meta),
+            Ok(meta) if best.as_ref().is_none_or(|best| newer(&meta, best)) => best = Some(meta),
             Err(Flaw::Newer { version }) => {
                 let message = format!(
                     "{name}: META has format version {version}; a newer version of datasync wrote it: upgrade"
@@ -42,6 +42,10 @@ pub(crate) fn find_meta(source: &dyn Source, name: &str) -> Result<Option<Meta>>
         return fail(ErrorKind::NotAStore, format!("{name}: META is not the META of a store"));
     }
     Ok(best)
+}
+
+fn newer(meta: &Meta, best: &Meta) -> bool {
+    if planted(Bug::TakeOldestMeta) { meta.seq < best.seq } else { meta.seq > best.seq }
 }
 
 /// Which copy of its slot to write first when `meta`, the winner, is written again: one that is not sound; the

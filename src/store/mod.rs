@@ -32,6 +32,7 @@ use crate::format::checksum::Checksum;
 use crate::format::meta::{Meta, SEGMENTS_MAX, SegmentRecord, TagRecord};
 use crate::log::plan::Address;
 use crate::log::writer::Tail;
+use crate::planted::{Bug, planted};
 
 use base::BaseSums;
 use compaction::Fold;
@@ -330,7 +331,8 @@ impl Store {
             return Outcome::Committed;
         }
         if id.epoch == self.meta.epoch {
-            if self.is_poisoned() && id.lsn > self.durable && id.lsn <= self.committed {
+            let open = self.is_poisoned() && !planted(Bug::OutcomeIgnoresPoison);
+            if open && id.lsn > self.durable && id.lsn <= self.committed {
                 return Outcome::Unknown;
             }
             let begun_here = self.meta.body.epochs.last().is_none_or(|end| id.lsn > end.last);
@@ -387,7 +389,7 @@ impl Store {
 
     /// Says that an op failed: nothing can be promised any more.
     pub fn poison(&mut self, error: &Error) {
-        if self.poisoned.is_none() {
+        if self.poisoned.is_none() && !planted(Bug::SkipPoison) {
             self.poisoned = Some(error.to_string());
         }
     }

@@ -14,14 +14,15 @@ use crate::format::meta::{CLIENTS_MAX, FREE_RANGES_MAX, META_BYTES, Meta, Segmen
 use crate::log::plan::{Area, Op};
 use crate::planted::{Bug, planted};
 
-/// Both copies of the slot that a META of this sequence number goes to, and the barrier behind them.
-pub(crate) fn publish_ops(meta: &Meta) -> Vec<Op> {
+/// Both copies of the slot that a META of this sequence number goes to, and the barrier behind them, which
+/// only `no_barrier` leaves out.
+pub(crate) fn publish_ops(meta: &Meta, no_barrier: Bug) -> Vec<Op> {
     let copy = meta.encode();
     let mut both = copy.clone();
-    both.extend_from_slice(&copy);
+    both.extend_from_slice(if planted(Bug::PublishOneCopy) { &[0; META_BYTES] } else { &copy });
     let slot = if planted(Bug::PublishIntoWinner) { 0 } else { meta.seq % 2 };
     let write = Op::Write { area: Area::Meta, offset: slot * 2 * META_BYTES as u64, bytes: both.into() };
-    let barrier = (!planted(Bug::SkipMetaBarrier)).then_some(Op::Barrier(Area::Meta));
+    let barrier = (!planted(no_barrier)).then_some(Op::Barrier(Area::Meta));
     std::iter::once(write).chain(barrier).collect()
 }
 
@@ -43,7 +44,9 @@ pub(crate) fn prove_ops(meta: &mut Meta, first: u64) -> Vec<Op> {
         offset: at + nth * META_BYTES as u64,
         bytes: Arc::clone(&copy),
     };
-    vec![write(first), Op::Barrier(Area::Meta), write(1 - first), Op::Barrier(Area::Meta)]
+    let between = (!planted(Bug::SkipFirstProofBarrier)).then_some(Op::Barrier(Area::Meta));
+    let (first, second) = (write(first), write(1 - first));
+    std::iter::once(first).chain(between).chain([second, Op::Barrier(Area::Meta)]).collect()
 }
 
 /// The copy that was written first when a META of this sequence number was proven.
@@ -56,7 +59,7 @@ impl Store {
     pub(crate) fn next_meta(&self, durable: Lsn, segments: Vec<SegmentRecord>) -> Meta {
         let mut meta = self.meta.clone();
         meta.seq += 1;
-        meta.body.clean = false;
+        meta.body.clean &= planted(Bug::StayClean);
         meta.body.durable = meta.body.durable.max(durable);
         meta.body.segments = segments;
         // A trim that no barrier covers may be taken back by a crash: its block must not be listed as free then.

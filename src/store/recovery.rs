@@ -223,15 +223,12 @@ impl Recovery {
             free_unlisted: 0,
         };
         let meta = Meta { store: StoreId(self.setup.seed), seq: 1, epoch: Epoch(1), body };
-        // ORDER: META, its barrier, its directory entry, then the rest; else a crash leaves data without META.
         let mut ops = vec![Op::Create(Area::Meta)];
-        ops.extend(publish::publish_ops(&meta));
-        ops.extend([
-            Op::BarrierDirectory,
-            Op::Create(Area::Base),
-            Op::Create(Area::Sums),
-            Op::BarrierDirectory,
-        ]);
+        ops.extend(publish::publish_ops(&meta, Bug::SkipCreationPublish));
+        ops.extend([Op::Create(Area::Base), Op::Create(Area::Sums)]);
+        // ORDER: META is durable, entry and all, before anything is told or written; else a crash leaves data
+        // without META. The empty files beside it are no data.
+        ops.extend((!planted(Bug::SkipCreationEntries)).then_some(Op::BarrierDirectory));
         self.store = Some(Store::empty(&self.setup, meta));
         self.report.kind = OpenKind::Created;
         self.step = Step::Done;
@@ -245,7 +242,8 @@ impl Recovery {
         let areas = [Area::Meta, Area::Base, Area::Sums].into_iter();
         let segments = meta.body.segments.iter().map(|record| Area::Segment(record.id));
         ops.extend(areas.chain(segments).map(Op::Barrier));
-        ops.push(Op::BarrierDirectory);
+        // ORDER: a spare that a dead process created is durable, entry and all, before a rotation lists it.
+        ops.extend((!planted(Bug::SkipEntriesAtOpen)).then_some(Op::BarrierDirectory));
         self.step = Step::Scan;
         ops
     }
@@ -300,7 +298,11 @@ impl Recovery {
         meta.seq += 1;
         meta.epoch = if planted(Bug::KeepEpoch) { meta.epoch } else { meta.epoch.next() };
         meta.body.clean = false;
-        ops.extend(publish::publish_ops(meta));
+        // ORDER: the new epoch is durable before a byte is written under it; else a crash leaves a segment that
+        // looks as if a newer META had been lost.
+        if !planted(Bug::CopyBeforeEpoch) {
+            ops.extend(publish::publish_ops(meta, Bug::SkipEpochPublish));
+        }
         self.raised = true;
         self.step = Step::Reserve;
         ops
@@ -316,11 +318,8 @@ impl Recovery {
             return Ok(None);
         }
         let pages = u32::try_from(wanted).expect("a segment's tail");
-        Ok(Some(vec![
-            Op::Create(Area::Segment(segment)),
-            Op::Reserve { segment, pages },
-            Op::BarrierDirectory,
-        ]))
+        // Its entry is made durable with what is written into it.
+        Ok(Some(vec![Op::Create(Area::Segment(segment)), Op::Reserve { segment, pages }]))
     }
 
     /// Writes the unproven commits into a new segment and publishes it together with the cut before them.
@@ -333,7 +332,8 @@ impl Recovery {
         load(&mut store, scan, self.keep, &relogged.moved);
         let mut ops = relogged.ops;
         let meta = store.next_meta(store.committed, store.records());
-        ops.extend(publish::publish_ops(&meta));
+        let at = if planted(Bug::CutBeforeCopy) { 0 } else { ops.len() };
+        ops.splice(at..at, publish::publish_ops(&meta, Bug::SkipRelogPublish));
         store.meta = meta;
         self.store = Some(store);
         self.step = Step::Orphans;
@@ -354,7 +354,7 @@ impl Recovery {
         let mut store = self.cut_store();
         load(&mut store, self.scan.as_ref().expect("scanned before"), self.keep, &BTreeMap::new());
         let meta = store.next_meta(store.committed, store.records());
-        ops.extend(publish::publish_ops(&meta));
+        ops.extend(publish::publish_ops(&meta, Bug::SkipOpenPublish));
         store.meta = meta;
         self.store = Some(store);
         self.step = Step::Orphans;
@@ -378,15 +378,18 @@ impl Recovery {
         let store = self.store.as_mut().expect("set by the step before");
         let listed: Vec<SegmentId> = store.segments.iter().map(|segment| segment.record.id).collect();
         let spare = store.meta.body.next_segment;
-        let orphan = |id: &SegmentId| *id != spare && !listed.contains(id);
+        let orphan = |id: &SegmentId| *id != spare && !listed.contains(id) && !planted(Bug::KeepOrphans);
         let mut ops: Vec<Op> = source.segments()?.into_iter().filter(orphan).map(Op::Remove).collect();
         let base_bytes = store.meta.body.base_blocks * BLOCK_SIZE as u64;
-        if self.report.kind == OpenKind::Unclean && source.len(Area::Base)?.unwrap_or(0) > base_bytes {
+        let uncut = self.report.kind == OpenKind::Unclean && !planted(Bug::SkipBaseCut);
+        if uncut && source.len(Area::Base)?.unwrap_or(0) > base_bytes {
             // A fold that shrank the base was cut off before it cut the file; what is behind must not come back.
             ops.push(Op::Resize { area: Area::Base, bytes: base_bytes });
         }
         let spare_bytes = source.len(Area::Segment(spare))?.unwrap_or(0);
-        store.spare_ready = spare_bytes >= u64::from(1 + store.limits.reserve_pages) * BLOCK_SIZE as u64;
+        let believed = planted(Bug::BelieveSpare);
+        store.spare_ready =
+            believed || spare_bytes >= u64::from(1 + store.limits.reserve_pages) * BLOCK_SIZE as u64;
         self.step = Step::Done;
         Ok((!ops.is_empty()).then_some(ops))
     }
@@ -395,6 +398,9 @@ impl Recovery {
 /// Writes down how every life ended that META has not got yet: the first of them wrote the log, the others
 /// crashed while recovering it.
 fn end_epochs(meta: &mut Meta, last: Lsn) {
+    if planted(Bug::ForgetEpochEnds) {
+        return;
+    }
     let known = meta.body.epochs.last().copied();
     let mut after = known.map_or(Lsn(0), |end| end.last);
     let mut epoch = known.map_or(Epoch(1), |end| end.epoch.next());

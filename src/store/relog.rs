@@ -109,7 +109,9 @@ pub(crate) fn relog(
     if !planted(Bug::SkipRelogBarrier) {
         ops.push(Op::Barrier(Area::Segment(id)));
     }
-    ops.push(Op::BarrierDirectory);
+    if !planted(Bug::SkipRelogEntry) {
+        ops.push(Op::BarrierDirectory);
+    }
     Ok(Relogged { ops, moved, bytes: written })
 }
 

@@ -117,7 +117,8 @@ pub(crate) fn scan(source: &dyn Source, meta: &Meta) -> Result<Scan> {
     }
     let mut scan = walk.scan;
     scan.rolled_back_batches += u64::from(walk.open.is_some());
-    if scan.damage.is_none() && body.durable > scan.committed && !planted(Bug::IgnoreEvidence) {
+    let short = body.durable > scan.committed && !planted(Bug::IgnoreMetaDurable);
+    if scan.damage.is_none() && short && !planted(Bug::IgnoreEvidence) {
         let what = format!("the log ends at commit {}, META knows of {}", scan.committed, body.durable);
         scan.damage = Some(Damage {
             what,
@@ -196,12 +197,15 @@ impl Walk<'_> {
     /// Why the header does not belong behind the segments before it.
     fn misplaced(&self, at: usize, header: &SegmentHeader) -> Option<String> {
         let record = self.meta.body.segments[at];
-        if header.after != record.after || record.after != self.scan.last_begun {
+        let after = header.after == record.after && record.after == self.scan.last_begun;
+        if !after && !planted(Bug::SkipAfterCheck) {
             return Some("segment header: another first commit than META says".into());
         }
         let before = at.checked_sub(1).map(|before| self.meta.body.segments[before]);
         match (before, header.previous) {
-            (Some(before), previous) if previous != before.cut.map(|cut| (before.id, cut)) => {
+            (Some(before), previous)
+                if previous != before.cut.map(|cut| (before.id, cut)) && !planted(Bug::SkipPreviousCheck) =>
+            {
                 Some("segment header: does not follow the segment before it".into())
             }
             _ => None,
@@ -228,7 +232,7 @@ impl Walk<'_> {
             return Ok(None);
         };
         if first {
-            if group.lsn <= self.scan.last_begun {
+            if group.lsn <= self.scan.last_begun && !planted(Bug::SkipRisingCheck) {
                 return refuse("commit number does not rise");
             }
             self.open = Some(Open { batch: empty_batch(group), digest: 0, bad: None });
@@ -248,7 +252,7 @@ impl Walk<'_> {
             open.bad = open.bad.or(Some((group.identity.segment, group.page, block)));
         }
         take_changes(&mut open.batch, group, last.then_some(digest));
-        if !marker {
+        if !marker && !planted(Bug::CommitWithoutMarker) {
             return Ok(None);
         }
         if let Some((segment, page, block)) = open.bad {
@@ -268,11 +272,10 @@ impl Walk<'_> {
         let committed = self.scan.committed;
         let later = self.look_behind(&record, stop.page)?;
         let listed_behind = at + 1 < self.meta.body.segments.len();
-        let proven = stop.page == 0
-            || record.cut.is_some()
-            || listed_behind
-            || self.meta.body.durable > committed
-            || later.watermark > committed;
+        let ended = stop.page == 0 || record.cut.is_some() || listed_behind;
+        let proven = (ended && !planted(Bug::IgnoreSuccessor))
+            || (self.meta.body.durable > committed && !planted(Bug::IgnoreMetaDurable))
+            || (later.watermark > committed && !planted(Bug::IgnoreWatermark));
         if proven && !planted(Bug::IgnoreEvidence) {
             self.scan.damage = Some(Damage {
                 what: format!("log-{:04}: {}", record.id.0, stop.what),

@@ -9,6 +9,7 @@ use super::file::{Level, MainFile, Source, pieces};
 use super::header;
 use crate::block::{BLOCK_SIZE, BlockBytes};
 use crate::error::{ErrorKind, Result, fail};
+use crate::planted::{Bug, planted};
 use crate::volume::{Snapshot, Writer};
 
 /// A batch under way.
@@ -59,11 +60,7 @@ impl Writing {
     fn truncate(&mut self, bytes: u64) -> Result<()> {
         self.touched = true;
         if bytes < self.size {
-            let kept = usize::try_from(bytes % BLOCK_SIZE as u64).expect("less than a block");
-            if kept > 0 {
-                // What the cut leaves of the last block must read as zeros if the file grows again.
-                self.write(&[0; BLOCK_SIZE][kept..], bytes)?;
-            }
+            // What that leaves of the last block reads as zeros if the file grows again.
             self.writer.set_size(bytes)?;
         }
         self.size = bytes;
@@ -110,12 +107,12 @@ impl MainFile {
     pub(super) fn before_sync(&mut self, super_journal: bool) -> Result<()> {
         self.store().alive()?;
         let Some(writing) = &mut self.writing else { return Ok(()) };
-        writing.super_journal = super_journal;
+        writing.super_journal = super_journal && !planted(Bug::IgnoreSuperJournal);
         if !writing.touched {
             return Ok(());
         }
         writing.settle_size()?;
-        writing.writer.reserve()
+        if planted(Bug::SkipReserveAtSync) { Ok(()) } else { writing.writer.reserve() }
     }
 
     /// SQLite syncs: nothing to do, unless this is the last moment at which it listens.
@@ -129,6 +126,7 @@ impl MainFile {
                 writing.early = true;
                 self.commit_batch(true)
             }
+            Some(_) if planted(Bug::CommitAtSync) => self.commit_batch(true),
             Some(_) | None => Ok(()),
         }
     }
@@ -162,7 +160,9 @@ impl MainFile {
             self.header.committed(view.lsn());
             self.view = Some(view);
             self.settle_slot(keep_slot);
-            pending.wait()?;
+            if !planted(Bug::SkipCommitWait) {
+                pending.wait()?;
+            }
         } else {
             self.settle_slot(keep_slot);
         }

@@ -18,6 +18,7 @@ use super::store::{Held, Store};
 use super::{header, turn};
 use crate::block::{BLOCK_SIZE, BlockBytes, BlockNo, Lsn};
 use crate::error::{ErrorKind, Result, fail};
+use crate::planted::{Bug, planted};
 use crate::volume::{Snapshot, Writer};
 
 /// SQLite's lock levels, in its order.
@@ -107,7 +108,7 @@ impl MainFile {
     fn share(&mut self) -> Result<()> {
         let store = Arc::clone(self.store());
         let holder = store.exclusive();
-        if holder != 0 && holder != self.number {
+        if holder != 0 && holder != self.number && !planted(Bug::IgnoreExclusive) {
             let text = "another connection holds the database exclusively (locking_mode=EXCLUSIVE)";
             return fail(ErrorKind::Busy, format!("{}: {text}", store.name()));
         }
@@ -120,6 +121,7 @@ impl MainFile {
         let newest = std::mem::take(&mut self.pin_newest) || self.claimed.is_some();
         let view = match newest {
             true => store.volume().snapshot_newest()?,
+            false if planted(Bug::ForgetOwnCommits) => store.volume().snapshot()?,
             false => store.volume().snapshot_from(self.own)?,
         };
         self.look_at(view);
@@ -128,7 +130,7 @@ impl MainFile {
 
     /// Makes `view` what SQLite reads, and has it drop its cache if that came from elsewhere.
     pub(super) fn look_at(&mut self, view: Snapshot) {
-        if self.cached.is_some_and(|cached| cached != view.lsn()) {
+        if self.cached.is_some_and(|cached| cached != view.lsn()) && !planted(Bug::TrustPageCache) {
             self.header.moved();
         }
         self.cached = Some(view.lsn());
@@ -141,14 +143,15 @@ impl MainFile {
             return fail(ErrorKind::ReadOnly, format!("{}: opened for reading only", store.name()));
         }
         let base = self.view.as_ref().map(Snapshot::lsn);
-        if base.is_some_and(|base| store.volume().committed_lsn() > base) {
+        let stale = base.is_some_and(|base| store.volume().committed_lsn() > base);
+        if stale && !planted(Bug::WriteOnStaleSnapshot) {
             return self.stale();
         }
         let writer = match self.claimed.take() {
             Some(writer) => writer,
             None => self.begin()?,
         };
-        if base != Some(writer.view_lsn()) {
+        if base != Some(writer.view_lsn()) && !planted(Bug::WriteOnStaleSnapshot) {
             return self.stale();
         }
         self.writing = Some(Writing::new(writer));
@@ -182,7 +185,8 @@ impl MainFile {
     /// `Volume::sync` does. The lock is lowered all the same.
     pub(super) fn unlock(&mut self, wanted: Level) -> Result<()> {
         if wanted <= Level::Shared {
-            if self.writing.take().is_some_and(|writing| writing.touched) {
+            let given_up = if planted(Bug::KeepBatchAtUnlock) { None } else { self.writing.take() };
+            if given_up.is_some_and(|writing| writing.touched) && !planted(Bug::KeepStampOfDropped) {
                 self.header.forget();
             }
             self.store().clear_exclusive(self.number);
@@ -195,7 +199,8 @@ impl MainFile {
         let seen = self.view.take().map(|view| view.lsn());
         // ORDER: the transaction ends only after what it may have read is durable; told earlier, a crash
         // could take back what its caller has already acted on.
-        if seen.is_some_and(|seen| seen > self.store().volume().visible_lsn()) {
+        let early = seen.is_some_and(|seen| seen > self.store().volume().visible_lsn());
+        if early && !planted(Bug::SkipUnlockWait) {
             self.store().alive()?;
             self.store().volume().sync()?;
         }

@@ -7,6 +7,7 @@
 //! connection with locking_mode=EXCLUSIVE does not raise the counter.
 
 use crate::block::Lsn;
+use crate::planted::{Bug, planted};
 
 /// Where the file format's write and read versions stand.
 const VERSIONS: std::ops::Range<u64> = 18..20;
@@ -25,7 +26,8 @@ pub(super) fn is_stamp(buf: &[u8], offset: u64) -> bool {
 
 /// Whether a piece of the file that begins at `offset` says "WAL mode".
 pub(super) fn says_wal(bytes: &[u8], offset: u64) -> bool {
-    offset < VERSIONS.end
+    !planted(Bug::ServeWalMode)
+        && offset < VERSIONS.end
         && VERSIONS.filter_map(|place| position(place, offset)).any(|at| bytes.get(at) == Some(&2))
 }
 

@@ -21,6 +21,7 @@
 use super::file::MainFile;
 use crate::block::Durability;
 use crate::error::{Error, ErrorKind, Result, fail};
+use crate::planted::{Bug, planted};
 
 /// What the connection wants of its commits, if it said so: otherwise `PRAGMA synchronous` decides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -90,6 +91,7 @@ impl Mode {
     pub(super) fn durability(&self) -> Durability {
         match (self.wanted.0, self.synchronous) {
             (Some(wanted), _) => wanted,
+            (None, Synchronous::Full) if planted(Bug::SwapDurability) => Durability::Applied,
             (None, Synchronous::Full) => Durability::Durable,
             (None, Synchronous::Relaxed) => Durability::Applied,
         }
@@ -136,7 +138,7 @@ impl MainFile {
 
     fn journal_mode(&mut self, value: &str) -> Answer {
         let value = value.to_ascii_lowercase();
-        if value == "wal" {
+        if value == "wal" && !planted(Bug::AllowWal) {
             // Left to SQLite this is refused too, but not in exclusive mode, which needs no shared memory.
             return Answer::Row(self.mode.journal.to_owned());
         }

@@ -13,6 +13,7 @@ use super::place::{self, Access};
 use super::trouble::Trouble;
 use super::turn::Claim;
 use crate::error::{ErrorKind, Result, fail};
+use crate::planted::{Bug, planted};
 use crate::volume::{Options, Volume};
 
 /// What connections to one store share.
@@ -66,7 +67,7 @@ impl Store {
     /// # Errors
     /// `Poisoned` from the first failure on that made the volume's promises void.
     pub(super) fn alive(&self) -> Result<()> {
-        if self.dead.load(Ordering::Acquire) {
+        if self.dead.load(Ordering::Acquire) && !planted(Bug::UseDeadVolume) {
             let text = "an earlier failure ended this opening; close every connection to it and open again";
             return fail(ErrorKind::Poisoned, format!("{}: {text}", self.name));
         }

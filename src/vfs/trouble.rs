@@ -10,6 +10,7 @@ use std::ffi::c_int;
 use rusqlite::ffi;
 
 use crate::error::{Error, ErrorKind};
+use crate::planted::{Bug, planted};
 
 /// What SQLite was doing; decides between the codes of one class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +80,7 @@ pub(super) fn code(kind: ErrorKind, call: Call) -> c_int {
         ErrorKind::Busy => ffi::SQLITE_BUSY,
         // SQLite itself turns BUSY_SNAPSHOT into BUSY, and retries, when no transaction was open.
         ErrorKind::Stale | ErrorKind::Expired => ffi::SQLITE_BUSY_SNAPSHOT,
+        ErrorKind::Full if planted(Bug::FullIsIoError) => call.io(),
         ErrorKind::Full => ffi::SQLITE_FULL,
         ErrorKind::ReadOnly => ffi::SQLITE_READONLY,
     };

@@ -12,6 +12,7 @@ use crate::block::{
 };
 use crate::error::{ErrorKind, Result, fail};
 use crate::format::group::DESCRIPTORS_MAX;
+use crate::planted::{Bug, planted};
 use crate::store::batch::Batch;
 
 /// A transaction may reach this many blocks (4 GiB) behind the end at once.
@@ -143,7 +144,7 @@ impl Writer {
     pub fn set_size(&mut self, bytes: u64) -> Result<()> {
         self.check_end(blocks_for(bytes))?;
         let kept = usize::try_from(bytes % BLOCK_SIZE as u64).expect("less than a block");
-        if bytes < self.size() && kept > 0 {
+        if bytes < self.size() && kept > 0 && !planted(Bug::KeepTruncatedTail) {
             let last = BlockNo(bytes / BLOCK_SIZE as u64);
             let mut block = [0; BLOCK_SIZE];
             self.read(last, &mut block)?;

@@ -61,6 +61,9 @@ pub fn check(image: &DiskState, expected: &Expected<'_>) -> Checked<()> {
         let disk = SimDisk::from_state(image.clone(), 1);
         let volume = opens(Volume::open(disk.clone(), options()))?;
         let shown = recovered(&volume, expected)?;
+        if !image.is_settled() {
+            used_at_once(image, &expected.commits[shown])?;
+        }
         drop(volume);
         // Whatever was served must survive a power cut right now, whatever it takes with it.
         let after = disk.crash_process();
@@ -78,6 +81,18 @@ pub fn check(image: &DiskState, expected: &Expected<'_>) -> Checked<()> {
         let found = reads(read_state(&snapshot(&volume)?)?)?;
         same_again((&state, 0), (&found, 0)).map_err(|v| v.at("after the commit that proved progress"))
     })
+}
+
+/// A store that a process crash left, its cache alive, is written to at once, and then the power goes.
+fn used_at_once(image: &DiskState, shown: &Commit) -> Checked<()> {
+    let now = SimDisk::from_state(image.clone(), 1);
+    let next = opens(Volume::open(now.clone(), options()))?;
+    let (state, _) = progress(&next, &shown.state, AFTERWARDS)?;
+    drop(next);
+    let after = SimDisk::from_state(now.crash_process().state().after(&Cut::default()), 1);
+    let volume = opens(Volume::open(after, options())).map_err(|v| v.at("used at once, then a power cut"))?;
+    let found = reads(read_state(&snapshot(&volume)?)?)?;
+    same_again((&state, 0), (&found, 0)).map_err(|v| v.at("used at once, then a power cut"))
 }
 
 /// Crashes the recovery of `image` at every op, in every way within `bounds`, and checks each outcome.

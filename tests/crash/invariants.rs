@@ -1,48 +1,12 @@
-//! The invariants, one function each, that every suite calls. A broken one is a [`Violation`], not a
-//! panic, so that the planted-bug suite can count them.
-
-use std::fmt;
+//! The invariants, one function each, that every suite calls. A broken one is a [`Violation`].
 
 use datasync::block::{BLOCK_SIZE, BlockNo, CommitId, Durability};
 use datasync::error::{Error, ErrorKind};
 use datasync::volume::{Outcome, Snapshot, Volume};
 
 use crate::reference::{Commit, State, fill};
+pub use crate::violation::{Checked, Violation, ensure, no_panic};
 use crate::workload::CLIENT;
-
-/// A broken promise.
-#[derive(Clone, Debug)]
-pub struct Violation {
-    /// Which invariant.
-    pub invariant: &'static str,
-    /// What was seen, then how to see it again.
-    pub what: String,
-}
-
-pub type Checked<T> = Result<T, Violation>;
-
-impl Violation {
-    pub fn new(invariant: &'static str, what: impl Into<String>) -> Self {
-        Self { invariant, what: what.into() }
-    }
-
-    /// Adds a line that says where.
-    #[must_use]
-    pub fn at(mut self, context: impl fmt::Display) -> Self {
-        self.what = format!("{}\n    {context}", self.what);
-        self
-    }
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} broken: {}", self.invariant, self.what)
-    }
-}
-
-pub fn ensure(holds: bool, invariant: &'static str, what: impl FnOnce() -> String) -> Checked<()> {
-    if holds { Ok(()) } else { Err(Violation::new(invariant, what())) }
-}
 
 /// What a suite knows about a store it opens: the commits that may be there, and between which two prefixes
 /// the truth must lie.
@@ -172,15 +136,6 @@ pub fn progress(volume: &Volume, now: &State, stamp: u64) -> Checked<(State, Com
 
 pub fn snapshot(volume: &Volume) -> Checked<Snapshot> {
     volume.snapshot().map_err(|error| Violation::new("I9 progress", format!("no snapshot: {error}")))
-}
-
-/// I10 bounded: the store does not panic.
-pub fn no_panic<T>(run: impl FnOnce() -> Checked<T>) -> Checked<T> {
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).unwrap_or_else(|payload| {
-        let text = payload.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("no message");
-        Err(Violation::new("I10 bounded", format!("panicked: {text}")))
-    })
 }
 
 /// I11 space: with everything trimmed and folded, what is left does not depend on what there was.

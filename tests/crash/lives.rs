@@ -11,6 +11,7 @@ use datasync::log::plan::Area;
 use datasync::planted::{Bug, plant};
 use datasync::volume::Volume;
 
+use crate::choices::Choices;
 use crate::invariants::{Checked, no_panic, space_comes_back};
 use crate::settings::{self, options};
 use crate::workload::{Letter, Run, unexpected};
@@ -30,21 +31,23 @@ fn count(counter: &AtomicU64) {
 }
 
 /// Lives one life.
-pub fn live(seed: u64, steps: usize, fates: &Fates) -> Checked<()> {
-    let mut random = Random::new(seed);
-    let mut run = Run::start(SimDisk::new(seed))?;
+pub fn live(random: &mut impl Choices, steps: usize, fates: &Fates) -> Checked<()> {
+    let mut run = Run::start(SimDisk::new(1))?;
     for _ in 0..steps {
+        if random.is_over() {
+            break;
+        }
         count(&fates.steps);
         match random.below(40) {
-            0 => crash(&mut run, &mut random, fates)?,
+            0 => crash(&mut run, random, fates)?,
             1 => {
-                run.disk.inject(fault(&mut random));
+                run.disk.inject(fault(random));
                 count(&fates.faults);
             }
             _ => {
                 let letter = *random.pick(Letter::ALL);
                 if run.step(letter)?.is_err() {
-                    crash(&mut run, &mut random, fates)?;
+                    crash(&mut run, random, fates)?;
                 }
             }
         }
@@ -55,17 +58,19 @@ pub fn live(seed: u64, steps: usize, fates: &Fates) -> Checked<()> {
 }
 
 /// The process dies, perhaps the power with it, perhaps several times while the store is being reopened.
-fn crash(run: &mut Run, random: &mut Random, fates: &Fates) -> Checked<()> {
+fn crash(run: &mut Run, random: &mut impl Choices, fates: &Fates) -> Checked<()> {
     loop {
         run.die();
         count(&fates.process_crashes);
         if random.chance(2, 3) {
             count(&fates.power_cuts);
-            run.disk = run.disk.cut_power(random).1;
+            run.disk = random.cut_power(&run.disk);
         }
-        if random.chance(1, 3) {
+        // With nothing left to decide from, the disk is left in peace: a life has to end.
+        let peace = random.is_over();
+        if !peace && random.chance(1, 3) {
             run.disk.inject(Fault::PowerOff { nth: 1 + random.below(40) as u64 });
-        } else if random.chance(1, 12) {
+        } else if !peace && random.chance(1, 12) {
             run.disk.inject(fault(random));
             count(&fates.faults);
         }
@@ -82,7 +87,7 @@ fn crash(run: &mut Run, random: &mut Random, fates: &Fates) -> Checked<()> {
     }
 }
 
-fn fault(random: &mut Random) -> Fault {
+fn fault(random: &mut impl Choices) -> Fault {
     let nth = 1 + random.below(30) as u64;
     match random.below(5) {
         0 => Fault::FailBarrier {
@@ -136,7 +141,7 @@ pub fn run(first: u64, number: u64, steps: usize, bug: Option<Bug>) -> Checked<F
                     if seed >= first + number || late || failed.lock().expect("unpoisoned").is_some() {
                         break;
                     }
-                    if let Err(violation) = no_panic(|| live(seed, steps, &fates)) {
+                    if let Err(violation) = no_panic(|| live(&mut Random::new(seed), steps, &fates)) {
                         let violation = violation.at(format!("replay: DATASYNC_SEED={seed}"));
                         failed.lock().expect("unpoisoned").get_or_insert(violation);
                     }

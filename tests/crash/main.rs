@@ -3,8 +3,14 @@
 //! Every suite drives a volume on the simulated disk and calls the same invariants. Bounds come from the
 //! environment (`settings.rs`); a violation prints the workload, the ops, the crash and how to replay it.
 
+#[path = "../../fuzz/src/targets/mod.rs"]
+mod targets;
+
+mod choices;
+mod corpus;
 mod damage;
 mod exhaustive;
+mod formats;
 mod images;
 mod invariants;
 mod lives;
@@ -14,4 +20,6 @@ mod reference;
 mod regressions;
 mod sectors;
 mod settings;
+mod shrink;
+mod violation;
 mod workload;

@@ -150,6 +150,13 @@ pub enum Fault {
         /// Which page.
         page: u64,
     },
+    /// One read of this page returns other bytes; the next one is right: an error of the path, not of the disk.
+    GarbledRead {
+        /// Where.
+        area: Area,
+        /// Which page.
+        page: u64,
+    },
     /// One durable byte changes.
     Rot {
         /// Where.
@@ -278,6 +285,17 @@ impl Faults {
     pub(super) fn stale(&mut self, area: Area, page: u64) -> bool {
         self.armed.iter_mut().any(|armed| {
             let strikes = armed.fault == Fault::StaleRead { area, page };
+            armed.fired += u64::from(strikes);
+            strikes
+        })
+    }
+}
+
+impl Faults {
+    /// Whether this one read of `page` of `area` returns other bytes.
+    pub(super) fn garbled(&mut self, area: Area, page: u64) -> bool {
+        self.armed.iter_mut().any(|armed| {
+            let strikes = armed.fault == Fault::GarbledRead { area, page } && armed.fired == 0;
             armed.fired += u64::from(strikes);
             strikes
         })

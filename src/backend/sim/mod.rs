@@ -294,8 +294,9 @@ impl Source for SimDisk {
             if inner.faults.unreadable(area, page) {
                 return fail(ErrorKind::Io, format!("simulated: cannot read page {page} of {area}"));
             }
-            if inner.faults.stale(area, page) {
-                let before = inner.state.before(area, page);
+            let garbled = inner.faults.garbled(area, page);
+            if garbled || inner.faults.stale(area, page) {
+                let before = if garbled { garbage(page) } else { inner.state.before(area, page) };
                 let start = (page * PAGE).max(offset);
                 let end = ((page + 1) * PAGE).min(offset + count as u64);
                 let (from, to) = ((start - page * PAGE) as usize, (end - page * PAGE) as usize);

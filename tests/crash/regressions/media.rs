@@ -132,6 +132,12 @@ pub fn zero_free_bytes() -> Checked<()> {
         run.open().map_err(|violation| context(violation.at("opened a second time")))?;
         run.disk.set_free_pages(None);
         step(&mut run, "d0.k.C.d01.z").map_err(context)?;
+        // The power goes too, and somebody else takes whatever space that set free.
+        let run = after(word)?;
+        let cut = SimDisk::from_state(worst(&run), 1);
+        cut.set_free_pages(Some(0));
+        let mut next = Run::stopped(cut, run.history.clone());
+        next.open().map_err(|violation| context(violation.at("after a power cut")))?;
     }
     Ok(())
 }

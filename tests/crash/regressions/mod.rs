@@ -5,6 +5,7 @@ mod beside;
 mod folding;
 mod media;
 mod power;
+mod single;
 
 use datasync::backend::Source;
 use datasync::backend::sim::{
@@ -57,6 +58,21 @@ pub const ALL: &[(&str, fn() -> Checked<()>)] = &[
     ("a_header_forged_with_a_valid_digest_is_refused", media::forged_headers),
     ("a_base_that_another_program_changed_is_refused", media::changed_base),
     ("a_fold_under_way_does_not_keep_a_store_from_closing", folding::close_during_fold),
+    ("one_rotten_copy_of_meta_or_sums_costs_nothing", single::one_rotten_copy),
+    ("a_segment_that_does_not_fit_is_damage", single::misfit_segments),
+    ("impossible_numbers_are_refused_and_harmless", single::impossible_numbers),
+    ("a_base_ahead_of_a_lost_log_is_reported", single::base_ahead_of_log),
+    ("a_read_that_is_wrong_once_is_no_damage", single::wrong_once),
+    ("a_free_block_is_given_out_once", single::free_blocks),
+    ("what_a_transaction_cut_off_itself_is_zeros", single::cut_off_itself),
+    ("a_new_store_is_there_once_it_is_open", single::new_store_stays),
+];
+
+/// Those that take longer than all others together; run last where the first failure is enough.
+pub const SLOW: &[&str] = &[
+    "hostile_bytes_never_panic_or_overallocate",
+    "a_fold_levels_what_a_failed_barrier_spoilt",
+    "directory_entries_are_independent_of_data",
 ];
 
 macro_rules! promises {
@@ -107,6 +123,14 @@ promises! {
     a_header_forged_with_a_valid_digest_is_refused
     a_base_that_another_program_changed_is_refused
     a_fold_under_way_does_not_keep_a_store_from_closing
+    one_rotten_copy_of_meta_or_sums_costs_nothing
+    a_segment_that_does_not_fit_is_damage
+    impossible_numbers_are_refused_and_harmless
+    a_base_ahead_of_a_lost_log_is_reported
+    a_read_that_is_wrong_once_is_no_damage
+    a_free_block_is_given_out_once
+    what_a_transaction_cut_off_itself_is_zeros
+    a_new_store_is_there_once_it_is_open
 }
 
 /// A store that has gone through `word`.

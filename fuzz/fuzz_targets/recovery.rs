@@ -1,0 +1,8 @@
+//! `cargo +nightly fuzz run recovery`: see `datasync_fuzz::targets`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    if let Err(violation) = datasync_fuzz::targets::recovery(data) {
+        panic!("{violation}");
+    }
+});
