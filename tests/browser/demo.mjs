@@ -265,6 +265,23 @@ for (const backend of ["opfs", "indexeddb"]) {
     await page.waitForFunction(() => document.querySelector("#events").textContent.includes("folded into the base"));
     browser.quiet();
   });
+
+  test(`the store's own bytes verify natively (${backend})`, async (t) => {
+    const program = process.env.DATASYNC ?? join(ROOT, "target", "debug", "datasync");
+    if (!existsSync(program)) return t.skip(`${program} is not built: cargo xtask test tour`);
+    const browser = await browse(t);
+    const page = await browser.open({ backend });
+    await run(page, "CREATE TABLE note (words TEXT); INSERT INTO note VALUES ('in the log')");
+    const [download] = await Promise.all([page.waitForEvent("download"), page.click("#bytes")]);
+    const folder = join(work, `bytes-${backend}`);
+    mkdirSync(folder);
+    await download.saveAs(join(folder, "store.tar"));
+    execFileSync("tar", ["xf", "store.tar"], { cwd: folder });
+    const native = (...words) => execFileSync(program, words, { cwd: folder, encoding: "utf8" });
+    native("verify", "record-shop.datasync");
+    assert.match(native("sql", "record-shop.datasync", "--csv", "SELECT words FROM note"), /in the log/);
+    browser.quiet();
+  });
 }
 
 test("memory keeps nothing, and says so", async (t) => {
@@ -302,29 +319,6 @@ test("an exported file is a plain SQLite database, and comes back", async (t) =>
   await page.click("#sample");
   await page.waitForFunction(() => document.querySelector("#files-state").textContent.includes("first day"));
   assert.equal(await valueOf(page, "SELECT count(*) FROM sale"), sales);
-  browser.quiet();
-});
-
-test("the store's own bytes verify natively", async (t) => {
-  const program = process.env.DATASYNC ?? join(ROOT, "target", "debug", "datasync");
-  if (!existsSync(program)) return t.skip(`${program} is not built: cargo xtask test tour`);
-  const browser = await browse(t);
-  for (const backend of ["opfs", "indexeddb"]) {
-    const page = await browser.open({ backend: undefined });
-    await page.selectOption("#backend", backend);
-    await page.waitForFunction((name) => document.querySelector("#state").textContent.startsWith(name),
-      { opfs: "OPFS", indexeddb: "IndexedDB" }[backend]);
-    await run(page, "CREATE TABLE IF NOT EXISTS note (words TEXT); INSERT INTO note VALUES ('in the log')");
-    const [download] = await Promise.all([page.waitForEvent("download"), page.click("#bytes")]);
-    const folder = join(work, `bytes-${backend}`);
-    mkdirSync(folder);
-    await download.saveAs(join(folder, "store.tar"));
-    execFileSync("tar", ["xf", "store.tar"], { cwd: folder });
-    execFileSync(program, ["verify", "record-shop.datasync"], { cwd: folder });
-    const words = execFileSync(program, ["sql", "record-shop.datasync", "--csv", "SELECT words FROM note"], { cwd: folder, encoding: "utf8" });
-    assert.match(words, /in the log/);
-    await page.close();
-  }
   browser.quiet();
 });
 
