@@ -294,6 +294,8 @@ bugs! {
         ForgetUnderWay,
         /// A new connection is believed to show what the old one left.
         ReplayWithoutLooking,
+        /// The sign that a database was there is left before the database is sure to last.
+        WitnessTooEarly,
         /// A database that vanished is opened as a new one.
         OpenVanishedAsNew,
         /// A queued change of the base leaves memory when its transaction begins.

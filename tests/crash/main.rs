@@ -16,6 +16,7 @@ mod invariants;
 mod lives;
 mod nth_fails;
 mod planted;
+mod queued;
 mod reference;
 mod regressions;
 mod sectors;

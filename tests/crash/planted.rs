@@ -1,5 +1,5 @@
-//! The proof that the suites can fail: every deliberate bug in the store is switched on in turn, and some suite
-//! must break. A bug that none catches fails this test by name. (`tests/sql_crash` does the same for the VFS.)
+//! The proof that the suites can fail: every deliberate bug in the store and in the queue is switched on in turn,
+//! and some suite must break. A bug that none catches fails this test by name. (`tests/sql_crash` does the same for the VFS.)
 //!
 //! `DATASYNC_HUNT=Name` hunts one bug. `DATASYNC_HUNT_ALL=1` lets every suite try, not only until one succeeds.
 
@@ -13,10 +13,11 @@ use datasync::planted::{Bug, plant};
 use crate::exhaustive::{self, BEGINNINGS, Limits};
 use crate::invariants::{Checked, Violation, no_panic};
 use crate::workload::parse;
-use crate::{damage, formats, lives, nth_fails, regressions, settings};
+use crate::{damage, formats, lives, nth_fails, queued, regressions, settings};
 
 /// The suites in their fast versions, by name, cheapest first.
-const SUITES: [(&str, fn(Bug) -> Checked<()>); 7] = [
+const SUITES: [(&str, fn(Bug) -> Checked<()>); 8] = [
+    ("queued medium", queue),
     ("format", |_| formats::run()),
     ("regressions", named),
     ("exhaustive", exhaustive),
@@ -25,6 +26,16 @@ const SUITES: [(&str, fn(Bug) -> Checked<()>); 7] = [
     ("nth call fails", nth),
     ("lives", some_lives),
 ];
+
+/// The bugs of the queue live on a medium of their own.
+fn queue(bug: Bug) -> Checked<()> {
+    if !Bug::QUEUE.contains(&bug) {
+        return Ok(());
+    }
+    queued::exhaustive(1, Some(bug), 1)?;
+    queued::lives(1, 60, 160)?;
+    queued::exhaustive(2, Some(bug), 1).map(drop)
+}
 
 fn named(_: Bug) -> Checked<()> {
     let attacks = regressions::attack::ALL.iter().try_for_each(|attack| {
@@ -116,11 +127,12 @@ fn every_planted_bug_is_caught() {
     let next = AtomicUsize::new(0);
     let all = Mutex::new(Vec::new());
     let only = std::env::var("DATASYNC_HUNT").ok();
+    let hunted = [Bug::STORE, Bug::QUEUE].concat();
     let every_suite = std::env::var_os("DATASYNC_HUNT_ALL").is_some();
     std::thread::scope(|scope| {
         for _ in 0..settings::threads() {
             scope.spawn(|| {
-                while let Some(bug) = Bug::STORE.get(next.fetch_add(1, Ordering::Relaxed)) {
+                while let Some(bug) = hunted.get(next.fetch_add(1, Ordering::Relaxed)) {
                     if only
                         .as_ref()
                         .is_none_or(|names| names.split(',').any(|name| name == format!("{bug:?}")))
@@ -138,7 +150,7 @@ fn every_planted_bug_is_caught() {
     if only.is_some() {
         all.iter().for_each(|caught| println!("{:?}: {:?}", caught.bug, caught.by));
     }
-    println!("planted: {} bugs in the store", all.len());
+    println!("planted: {} bugs in the store and the queue", all.len());
     let escaped: Vec<Bug> =
         all.iter().filter(|caught| caught.by.is_empty()).map(|caught| caught.bug).collect();
     assert!(escaped.is_empty(), "no suite notices {escaped:?}");

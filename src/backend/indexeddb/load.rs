@@ -100,7 +100,8 @@ async fn take(
     if found.is_none() && witnessed.is_none() {
         return Ok(None);
     }
-    let fence = take_over(place, found, witnessed == Some(true))?;
+    let draw = (js_sys::Math::random() * 9e15) as u64;
+    let fence = take_over(place, found, witnessed == Some(true), draw)?;
     raise(&meta, found, fence).map_err(refused)?;
     let memory = Memory {
         resident: options.resident,

@@ -167,8 +167,13 @@ impl Shared {
 
     fn on_complete(self: &Arc<Self>) {
         let Some((number, _)) = self.link.under_way.borrow_mut().take() else { return };
-        let next = self.queue().completed(number);
-        if !self.link.witnessed.replace(true) {
+        let (next, lasts) = {
+            let mut queue = self.queue();
+            (queue.completed(number), queue.has_lasted())
+        };
+        // ORDER: not before a strict transaction; else a power cut that takes a new database leaves the sign, and
+        // the next opening reports a loss that was none.
+        if lasts && !self.link.witnessed.replace(true) {
             let directory = self.directory.clone();
             spawn_local(async move { witness::leave(&directory).await });
         }

@@ -1,7 +1,7 @@
 //! A sign in another kind of storage (the Cache API) that a database was there, so that a browser which removed
 //! it is found out.
 //!
-//! The rule it keeps: the sign comes after the database's first commit and goes before the database does. A
+//! The rule it keeps: the sign comes after the database's first strict transaction and goes before the database does. A
 //! crash in between leaves a database without a sign, which the next opening mends, never a false alarm.
 //! Without the Cache API (an insecure page) there is no sign and no alarm.
 

@@ -52,20 +52,27 @@ pub(super) struct Death {
     message: String,
 }
 
+/// One more than the number of the first owner at most: far below 2^53, so that it can be counted on from.
+const OWNERS_FIRST: u64 = 1 << 48;
+
 /// Takes a store over: the fence of its new owner, given the one that was found and whether the witness says that
-/// there was a store. It must be put in the very transaction that reads everything else.
+/// there was a store. It must be put in the very transaction that reads everything else. `draw` is any number that
+/// is unlikely to come again: the first owner of a store is not the first owner of one that was there before.
 ///
 /// # Errors
 /// `Lost` if there was a store and is none.
-pub fn take_over(name: &str, found: Option<Fence>, witnessed: bool) -> Result<Fence> {
+pub fn take_over(name: &str, found: Option<Fence>, witnessed: bool, draw: u64) -> Result<Fence> {
     if found.is_none() && witnessed && !planted(Bug::OpenVanishedAsNew) {
         let message = format!(
             "{name}: the browser has removed this database (to make room, or because its data was cleared);              delete the name to begin anew"
         );
         return fail(ErrorKind::Lost, message);
     }
-    let owner = found.map_or(0, |fence| fence.owner);
-    let owner = if planted(Bug::SkipTakeover) { owner.max(1) } else { owner + 1 };
+    let owner = match found {
+        Some(fence) if planted(Bug::SkipTakeover) => fence.owner,
+        Some(fence) => fence.owner + 1,
+        None => 1 + draw % OWNERS_FIRST,
+    };
     Ok(Fence { owner, number: 0 })
 }
 
@@ -304,6 +311,12 @@ impl Queue {
             Some(death) => Err(death.error(&self.name)),
             None => Ok(false),
         }
+    }
+
+    /// Whether the store is sure to last: only now may a sign be left that there is one.
+    #[must_use]
+    pub fn has_lasted(&self) -> bool {
+        self.life.strict_complete > 0
     }
 
     /// Takes no more ops; what is queued still goes out.

@@ -213,3 +213,15 @@ fn vanished_database_is_lost_and_never_opened_as_new() {
     origin.forget_everything();
     assert!(origin.open(SMALL).is_ok());
 }
+
+#[test]
+fn first_owner_of_a_new_database_is_not_that_of_the_one_that_vanished() {
+    let origin = SimOrigin::new();
+    let zombie = origin.open(SMALL).unwrap();
+    origin.vanish();
+    let _new = origin.open(SMALL).unwrap();
+    zombie.apply(&Op::Create(Area::Base)).unwrap();
+    let ticket = zombie.flush(true);
+    zombie.drain();
+    assert_eq!(zombie.is_flushed(ticket).unwrap_err().kind(), ErrorKind::Fenced);
+}

@@ -15,6 +15,7 @@ use crate::block::SegmentId;
 use crate::error::{ErrorKind, Result, fail};
 use crate::log::plan::{Area, Op};
 use crate::log::source::Source;
+use crate::planted::{Bug, planted};
 
 /// What becomes of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,6 +58,7 @@ struct World {
     losable: Vec<Records>,
     /// The sign, in another kind of storage, that there was a database.
     witness: bool,
+    draws: u64,
 }
 
 /// One origin's storage: what every tab sees. Clones share it.
@@ -90,7 +92,9 @@ impl SimOrigin {
     /// `Lost` if there was a database and is none.
     pub fn open(&self, memory: Memory) -> Result<SimTab> {
         let mut world = self.lock();
-        let fence = take_over("simulated", world.records.fence, world.witness)?;
+        world.draws += 1;
+        let draw = super::mix(world.draws);
+        let fence = take_over("simulated", world.records.fence, world.witness, draw)?;
         let before = world.records.clone();
         world.losable.push(before);
         world.records.fence = Some(fence);
@@ -192,10 +196,11 @@ impl SimOrigin {
         run(&mut world.records.values, transaction);
         if transaction.strict {
             world.losable.clear();
+            world.witness = true;
         } else {
             world.losable.push(before);
+            world.witness |= planted(Bug::WitnessTooEarly);
         }
-        world.witness = true;
         Ok(())
     }
 
