@@ -15,7 +15,7 @@ import { transfersOf } from "./transfers.ts";
 import type { Durability } from "./types.ts";
 
 /** How long a turn executes before its answers leave, and a call before messages are let in, ms. */
-const TURN_MS = 12;
+const TURN_MS = 50;
 /** How often background work is done although calls keep coming, ms. */
 const TEND_MS = 50;
 /** How long after the last call background work begins, ms: between two awaited calls there is no time for it. */
@@ -189,7 +189,7 @@ export class Mailbox {
     if (this.#ownership.owner === undefined || runner.inTransaction()) return;
     runner.endOf(this.#ownership.owner);
     const why = error === undefined
-      ? "A statement ended the transaction. Leave COMMIT and ROLLBACK to transaction(): it commits when its function returns."
+      ? "A statement ended the transaction."
       : `SQLite rolled the transaction back: ${asError(error).message}`;
     this.#ownership.leave(new DataSyncError("TransactionLost", why));
     if (error === undefined) throw new DataSyncError("TransactionLost", why);

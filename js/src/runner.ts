@@ -32,6 +32,8 @@ export class Runner {
   #lastCursor = 0;
   #exporting = false;
   #importing = false;
+  /** What runs belongs to a transaction of somebody who ends it in another way. */
+  #inside = false;
 
   /** `breathe` lets messages in between two chunks, and throws when the call is no longer wanted. */
   constructor(engine: Engine, breathe: () => Promise<void>) {
@@ -44,6 +46,7 @@ export class Runner {
   run<K extends Runs>(op: K, args: Args<K>, tx: number | undefined): Promise<Result<K>> {
     const handler = this.#handlers[op] as Handlers[K] | undefined;
     if (!handler) throw new DataSyncError("Misuse", `There is no operation "${op}". Are worker and page of one version?`);
+    this.#inside = tx !== undefined;
     return handler(args, tx);
   }
 
@@ -116,6 +119,7 @@ export class Runner {
   async #use(held: Held, supply: Supply, want: Want, last: boolean): Promise<WireResult> {
     const { raw } = this.#engine;
     try {
+      if (this.#inside) Statements.inside(held);
       bind(this.#engine, held, supply.next(held, last));
       const before = raw.totalChanges();
       const rows = await this.#rows(held, want);
@@ -222,6 +226,7 @@ export class Runner {
   }
 
   async #plain(sql: string): Promise<RunResult> {
+    this.#inside = false;
     return this.#run(sql, new Supply(undefined), "nothing");
   }
 
@@ -242,11 +247,9 @@ export class Runner {
     let item = 0;
     try {
       const results: WireResult[] = [];
+      this.#inside = true;
       for (; item < items.length; item += 1) {
         results.push(await this.#item(items[item] as WireItem));
-        if (!this.inTransaction()) {
-          throw new DataSyncError("Misuse", "it ended the batch's transaction. A batch is one transaction; leave COMMIT and ROLLBACK out.");
-        }
       }
       await this.#plain("COMMIT");
       return results;
@@ -266,6 +269,7 @@ export class Runner {
     const before = raw.totalChanges();
     const held = await this.#one(item.sql, "a batch item with rows");
     try {
+      Statements.inside(held);
       if (item.count > 0) await this.#engine.call("runMany", held.prepared.id, ordered(held, item));
     } catch (error) {
       this.#reset(held.prepared.id);

@@ -16,6 +16,9 @@ const BLANK = /^(?:\s|;|--[^\n]*(?:\n|$)|\/\*[^]*?(?:\*\/|$))*$/;
 /** Statements after which columns may have other names. */
 const SCHEMA = /^(?:\s|;|--[^\n]*(?:\n|$)|\/\*[^]*?\*\/)*(?:create|drop|alter|attach|detach|pragma|rollback|reindex|vacuum)\b/i;
 
+/** Statements that begin or end transactions; ROLLBACK TO a savepoint does not. */
+const BOUNDARY = /^(?:\s|;|--[^\n]*(?:\n|$)|\/\*[^]*?\*\/)*(?:begin|commit|end|rollback(?!\s+(?:transaction\s+)?to))\b/i;
+
 /** A statement in use. */
 export interface Held {
   prepared: Prepared;
@@ -75,6 +78,16 @@ export class Statements {
   /** Whether nothing but white space and comments follows `held`. */
   static last(held: Held): boolean {
     return held.alone || BLANK.test(held.sql.slice(held.prepared.tail));
+  }
+
+  /** Throws if `held` would begin or end a transaction. */
+  static inside(held: Held): void {
+    if (!BOUNDARY.test(held.text)) return;
+    throw new DataSyncError(
+      "Misuse",
+      `"${brief(held)}" inside a transaction that is not its own. A batch is one transaction, and transaction() commits ` +
+        "when its function returns and rolls back when it throws: leave BEGIN, COMMIT and ROLLBACK out.",
+    );
   }
 
   /** Keeps `held` for the page; its number. */

@@ -61,7 +61,7 @@ export async function importFrom(port: Port, id: number, source: ImportSource, o
       // A copy: what is sent is gone from here, and the bytes are the caller's.
       const bytes = piece.slice();
       await client.call("importWrite", { bytes }, { ...own, transfer: [bytes.buffer] });
-      done += bytes.byteLength;
+      done += piece.byteLength;
       onProgress?.({ done, total });
     }
     if (done !== total) throw notADatabase(`it says that it is ${total} bytes long, and ends after ${done}`);

@@ -25,12 +25,12 @@ export class FakeSession {
 
   prepare(sql: string, from: number): Prepared | undefined {
     const rest = sql.slice(from);
-    const blank = /^[\s;]*/.exec(rest)?.[0].length ?? 0;
+    const blank = /^(?:[\s;]|--[^\n]*\n)*/.exec(rest)?.[0].length ?? 0;
     if (blank === rest.length) return undefined;
     const semicolon = rest.indexOf(";", blank);
     const end = semicolon < 0 ? rest.length : semicolon + 1;
     const text = rest.slice(blank, end).replace(/;$/, "").trim();
-    const word = text.split(" ")[0] ?? "";
+    const word = (text.split(" ")[0] ?? "").toUpperCase();
     if (!/^(PUT|GET|BEGIN|COMMIT|ROLLBACK|FAIL|ABORT|TRAP|SAVEPOINT|RELEASE)$/.test(word)) {
       throw Object.assign(new Error(`near "${word}": syntax error`), { kind: "Sql", code: 1 });
     }

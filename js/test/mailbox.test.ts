@@ -88,10 +88,15 @@ test("a_transaction_that_sqlite_rolled_back_never_goes_on_without_one", async ()
   assert.deepEqual(session.values, []);
 });
 
-test("a_statement_that_ends_its_transaction_is_told", async () => {
-  const { run, call } = await opened();
+test("a_statement_that_would_end_its_transaction_is_refused", async () => {
+  const { session, run, call } = await opened();
   await call({ op: "begin", id: 1 });
-  await assert.rejects(run("COMMIT", undefined, { tx: 1 }), { kind: "TransactionLost", message: /commits when its function/ });
+  await run("PUT ?", [1], { tx: 1 });
+  for (const sql of ["COMMIT", " ; rollback", "-- note\nBEGIN"]) {
+    await assert.rejects(run(sql, undefined, { tx: 1 }), { kind: "Misuse", message: /commits when its function|syntax/ });
+  }
+  await call({ op: "rollback", id: 1 }, { tx: 1 });
+  assert.deepEqual(session.values, []);
 });
 
 test("a_transaction_that_takes_too_long_is_rolled_back", async () => {

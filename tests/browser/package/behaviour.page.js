@@ -1,0 +1,517 @@
+// What the package promises, called in a page as an application would. `promises` maps a promise to a function of
+// the package and a backend that throws where it is not kept.
+//
+// Must not know how the page was built. Every promise uses a database of its own, and closes it.
+
+/** Runs one promise; undefined, or what was not kept. */
+export async function run(datasync, name, backend) {
+  const use = new Use(datasync, backend, `${name}-${backend}`);
+  try {
+    await promises[name](use);
+    return undefined;
+  } catch (error) {
+    return `${error.kind ? `${error.kind}: ` : ""}${error.stack ?? error}`;
+  } finally {
+    await use.end();
+  }
+}
+
+class Use {
+  constructor(datasync, backend, name) {
+    Object.assign(this, datasync, { backend, name, opened: [] });
+  }
+  async db(options = {}) {
+    const db = await this.open({ name: this.name, backend: this.backend, ...options });
+    this.opened.push(db);
+    return db;
+  }
+  /** Whether the backend keeps anything. */
+  get keeps() {
+    return this.backend !== "memory";
+  }
+  async end() {
+    for (const db of this.opened) await db.close().catch(() => {});
+    if (this.keeps) await this.destroy(this.name).catch(() => {});
+  }
+}
+
+function equal(found, wanted, what = "") {
+  const text = (value) => JSON.stringify(value, (_, v) => (typeof v === "bigint" ? `${v}n` : v instanceof Uint8Array ? `bytes ${[...v]}` : v));
+  if (text(found) !== text(wanted)) throw new Error(`${what} wanted ${text(wanted)}, found ${text(found)}`);
+}
+
+async function fails(promise, kind, words = /./) {
+  let value;
+  try {
+    value = await promise;
+  } catch (error) {
+    if (error.name !== "DataSyncError" || error.kind !== kind || !words.test(error.message)) {
+      throw new Error(`wanted a DataSyncError ${kind} ${words}, found ${error.name} ${error.kind}: ${error.message}`);
+    }
+    return error;
+  }
+  throw new Error(`wanted an error ${kind}, found ${String(value)}`);
+}
+
+const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+export const promises = {
+  async values_come_back_as_they_went_in(use) {
+    const db = await use.db();
+    await db.exec("CREATE TABLE v(x)");
+    const values = [null, 0, -1, 1.5, 2 ** 53 - 1, 2n ** 62n, -(2n ** 63n), "", "caf\u00e9 \u{1f680}", new Uint8Array([0, 1, 255]), new Uint8Array(70000).fill(7), "x".repeat(100000)];
+    for (const value of values) await db.exec("INSERT INTO v VALUES (?)", [value]);
+    const rows = await db.query("SELECT x FROM v ORDER BY rowid", [], { rowMode: "array" });
+    equal(rows.map(([x]) => x), values);
+    equal(await db.get("SELECT typeof(?) AS t", [true]), { t: "integer" });
+    equal(await db.query("SELECT 1 AS n, 9007199254740993 AS big", [], { integers: "bigint" }), [{ n: 1n, big: 9007199254740993n }]);
+    equal(await db.get("SELECT 9007199254740993 AS big"), { big: 9007199254740993n });
+    for (const value of [undefined, NaN, 2n ** 63n, new Date(), {}]) await fails(db.exec("INSERT INTO v VALUES (?)", [value]), "Misuse");
+    equal(await db.get("SELECT count(*) AS n FROM v"), { n: values.length });
+  },
+
+  async what_was_acknowledged_is_there_after_reopening(use) {
+    if (!use.keeps) return;
+    let db = await use.db();
+    equal(db.recovery.kind, "created");
+    await db.exec("CREATE TABLE t(a); INSERT INTO t VALUES (1)");
+    await db.close();
+    db = await use.db();
+    equal(db.recovery.kind, "clean");
+    equal(await db.query("SELECT a FROM t"), [{ a: 1 }]);
+    await db.exec("INSERT INTO t VALUES (2)");
+    db.terminate();
+    db = await use.db();
+    equal(db.recovery.kind, "unclean");
+    equal(await db.query("SELECT a FROM t"), [{ a: 1 }, { a: 2 }]);
+    equal(await db.query("PRAGMA integrity_check"), [{ integrity_check: "ok" }]);
+    equal((await db.verify()).ok, true);
+  },
+
+  async every_statement_runs_and_an_error_stops_the_rest(use) {
+    const db = await use.db();
+    const done = await db.exec("CREATE TABLE t(a); INSERT INTO t VALUES (?); INSERT INTO t VALUES (?), (?); -- end", [1, 2, 3]);
+    equal([done.statements, done.changes], [3, 3]);
+    equal(await db.query("INSERT INTO t VALUES (4); SELECT max(a) AS m FROM t; UPDATE t SET a = a"), [{ m: 4 }]);
+    await fails(db.exec("INSERT INTO t VALUES (5); SELECT * FROM nowhere; INSERT INTO t VALUES (6)"), "Sql", /nowhere/);
+    equal(await db.get("SELECT max(a) AS m FROM t"), { m: 5 });
+    const steps = await db.script("SELECT 1 AS one;  SELECT 2 AS two, 3 AS two;\n DELETE FROM t WHERE a > 3;");
+    equal(steps.map((step) => [step.sql, step.columns, step.rows, step.changes]), [
+      ["SELECT 1 AS one;", ["one"], [[1]], 0],
+      ["SELECT 2 AS two, 3 AS two;", ["two", "two"], [[2, 3]], 0],
+      ["DELETE FROM t WHERE a > 3;", [], [], 2],
+    ]);
+    equal((await db.exec("-- nothing")).statements, 0);
+  },
+
+  async parameters_go_by_position_or_name(use) {
+    const db = await use.db();
+    equal(await db.query("SELECT ?2 AS b, ?1 AS a", [1, 2]), [{ b: 2, a: 1 }]);
+    equal(await db.query("SELECT :a AS a, @b AS b, $c AS c, :a AS d", { a: 1, "@b": 2, c: 3 }), [{ a: 1, b: 2, c: 3, d: 1 }]);
+    await fails(db.query("SELECT :a", {}), "Misuse", /:a/);
+    await fails(db.query("SELECT :a", { a: 1, b: 2 }), "Misuse", /b/);
+    await fails(db.query("SELECT ?", []), "Misuse", /1 parameter/);
+    await fails(db.query("SELECT ?", [1, 2]), "Misuse", /2 were given/);
+    await fails(db.query(7), "Misuse");
+  },
+
+  async errors_name_what_to_do(use) {
+    const db = await use.db();
+    await db.exec("CREATE TABLE t(a INTEGER PRIMARY KEY, b TEXT UNIQUE NOT NULL, c REFERENCES t(a)); INSERT INTO t VALUES (1, 'x', NULL)");
+    equal((await fails(db.exec("INSERT INTO t VALUES (2, 'x', NULL)"), "Constraint", /UNIQUE/)).code, 2067);
+    await fails(db.exec("INSERT INTO t VALUES (2, NULL, NULL)"), "Constraint", /NOT NULL/);
+    await fails(db.exec("INSERT INTO t VALUES (2, 'y', 9)"), "Constraint", /FOREIGN KEY/);
+    await fails(db.exec("SELEC 1"), "Sql", /SELEC/);
+    equal(await db.get("SELECT count(*) AS n FROM t"), { n: 1 });
+  },
+
+  async prepared_statements_run_many_times(use) {
+    const db = await use.db();
+    await db.exec("CREATE TABLE t(a INTEGER PRIMARY KEY, b)");
+    const insert = await db.prepare("INSERT INTO t(b) VALUES (:b)");
+    equal([insert.columns, insert.parameters, insert.readonly], [[], [":b"], false]);
+    for (let n = 1; n <= 5; n += 1) equal(await insert.run({ b: n * n }), { changes: 1, lastInsertRowid: n });
+    const select = await db.prepare("SELECT * FROM t WHERE a >= ? ORDER BY a");
+    equal(select.columns, ["a", "b"]);
+    equal(await select.get([2]), { a: 2, b: 4 });
+    equal(await select.get([99]), undefined);
+    equal(await select.all([4], { rowMode: "array" }), [[4, 16], [5, 25]]);
+    await db.exec("ALTER TABLE t ADD COLUMN c DEFAULT 7; ALTER TABLE t RENAME COLUMN b TO square");
+    equal(await select.get([5]), { a: 5, square: 25, c: 7 });
+    const seen = [];
+    for await (const row of select.iterate([3])) seen.push(row.square);
+    equal(seen, [9, 16, 25]);
+    await select.finalize();
+    await select.finalize();
+    await fails(select.all([1]), "Misuse", /finalized/);
+    await fails(db.prepare("SELECT 1; SELECT 2"), "Misuse", /one statement/);
+    await fails(db.prepare(" -- nothing"), "Misuse");
+    const returning = await db.prepare("INSERT INTO t(square) VALUES (36), (49) RETURNING a");
+    equal(await returning.get(), { a: 6 });
+    equal(await db.get("SELECT count(*) AS n FROM t"), { n: 7 });
+  },
+
+  async rows_stream_in_chunks_and_leaving_early_frees_them(use) {
+    const db = await use.db();
+    await db.exec("CREATE TABLE t(a); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 25000) INSERT INTO t SELECT i FROM n");
+    let sum = 0, rows = 0;
+    for await (const { a } of db.iterate("SELECT a FROM t")) {
+      sum += a;
+      rows += 1;
+    }
+    equal([rows, sum], [25000, (25000 * 25001) / 2]);
+    let seen = 0;
+    for await (const [a] of db.iterate("SELECT a FROM t", [], { rowMode: "array", chunkRows: 10 })) {
+      seen += a > 0 ? 1 : 0;
+      if (seen === 15) break;
+    }
+    equal(seen, 15);
+    await db.exec("DROP TABLE t");
+    for await (const row of db.iterate("SELECT 1 AS a WHERE 0")) throw new Error(`no row was wanted: ${row}`);
+    await fails(db.iterate("SELECT 1; SELECT 2").next(), "Misuse");
+  },
+
+  async a_transaction_is_all_or_nothing(use) {
+    const db = await use.db();
+    await db.exec("CREATE TABLE t(a)");
+    equal(await db.transaction(async (tx) => {
+      await tx.exec("INSERT INTO t VALUES (1)");
+      return (await tx.get("SELECT count(*) AS n FROM t")).n;
+    }), 1);
+    const mine = new Error("mine");
+    const thrown = await db.transaction(async (tx) => {
+      await tx.exec("INSERT INTO t VALUES (2)");
+      throw mine;
+    }).catch((error) => error);
+    if (thrown !== mine) throw new Error(`the function's own error was wanted, found ${thrown}`);
+    equal(await db.query("SELECT a FROM t"), [{ a: 1 }]);
+    let late;
+    await db.transaction((tx) => void (late = tx));
+    await fails(late.exec("INSERT INTO t VALUES (3)"), "Misuse", /over/);
+    await fails(db.transaction(async (tx) => tx.exec("COMMIT")), "Misuse", /commits when/);
+    equal(await db.get("SELECT count(*) AS n FROM t"), { n: 1 });
+  },
+
+  async transactions_wait_for_each_other_and_others_for_them(use) {
+    const db = await use.db();
+    await db.exec("CREATE TABLE t(a); INSERT INTO t VALUES (0)");
+    const add = () => db.transaction(async (tx) => {
+      const { a } = await tx.get("SELECT a FROM t");
+      await wait(2);
+      await tx.exec("UPDATE t SET a = ?", [a + 1]);
+    });
+    const seen = [];
+    const look = async () => seen.push((await db.get("SELECT a FROM t")).a);
+    await Promise.all([add(), look(), add(), add(), look(), add()]);
+    equal((await db.get("SELECT a FROM t")).a, 4, "no change was lost:");
+    await fails(db.transaction((tx) => db.exec("SELECT 1")), "Misuse", /use tx/);
+  },
+
+  async transactions_inside_transactions_are_savepoints(use) {
+    const db = await use.db();
+    await db.exec("CREATE TABLE t(a)");
+    await db.transaction(async (tx) => {
+      await tx.exec("INSERT INTO t VALUES (1)");
+      await tx.transaction(async (inner) => {
+        await inner.exec("INSERT INTO t VALUES (2)");
+        throw new Error("only this");
+      }).catch(() => {});
+      await tx.transaction((inner) => inner.exec("INSERT INTO t VALUES (3)"));
+    });
+    equal(await db.query("SELECT a FROM t ORDER BY a"), [{ a: 1 }, { a: 3 }]);
+  },
+
+  async a_transaction_that_takes_too_long_or_sleeps_is_rolled_back(use) {
+    const db = await use.db();
+    await db.exec("CREATE TABLE t(a)");
+    const slow = db.transaction(async (tx) => {
+      await tx.exec("INSERT INTO t VALUES (1)");
+      await wait(150);
+      await tx.exec("INSERT INTO t VALUES (2)");
+    }, { timeoutMs: 60 });
+    await fails(slow, "Expired", /60 ms/);
+    const selfish = db.transaction(async (tx) => {
+      await tx.exec("INSERT INTO t VALUES (3)");
+      await wait(1);
+      await db.exec("INSERT INTO t VALUES (4)");
+      await tx.exec("INSERT INTO t VALUES (5)");
+    }, { idleMs: 60 });
+    await fails(selfish, "Expired", /use tx/);
+    equal(await db.query("SELECT a FROM t"), [{ a: 4 }]);
+  },
+
+  async batches_are_one_transaction(use) {
+    const db = await use.db();
+    const results = await db.batch([
+      "CREATE TABLE t(a, b)",
+      ["INSERT INTO t VALUES (?, ?)", [1, "one"]],
+      { sql: "INSERT INTO t VALUES (:a, :b)", params: { a: 2, b: "two" } },
+      { sql: "INSERT INTO t(b, a) VALUES (:b, :a)", rows: Array.from({ length: 1000 }, (_, a) => ({ a: a + 3, b: `row ${a}` })) },
+      "SELECT count(*) AS n, max(a) AS m FROM t",
+    ]);
+    equal(results.map(({ changes }) => changes), [0, 1, 1, 1000, 0]);
+    equal(results[4].rows, [{ n: 1002, m: 1002 }]);
+    await fails(db.batch(["DELETE FROM t", "INSERT INTO nowhere VALUES (1)"]), "Sql", /^Item 1: /);
+    await fails(db.batch([{ sql: "INSERT INTO t VALUES (?)", rows: [[1]] }]), "Sql");
+    await fails(db.batch([{ sql: "INSERT INTO t VALUES (?, ?)", rows: [[1]] }]), "Misuse", /2 parameter/);
+    await fails(db.batch(["DELETE FROM t", "COMMIT"]), "Misuse");
+    equal(await db.get("SELECT count(*) AS n FROM t"), { n: 1002 });
+  },
+
+  async many_calls_at_once_are_all_answered(use) {
+    const db = await use.db();
+    await db.exec("CREATE TABLE t(a INTEGER PRIMARY KEY)");
+    const before = await db.stats();
+    await Promise.all(Array.from({ length: 200 }, (_, a) => db.exec("INSERT INTO t VALUES (?)", [a])));
+    const after = await db.stats();
+    equal(await db.get("SELECT count(*) AS n FROM t"), { n: 200 });
+    equal(after.committed - before.committed, 200);
+    if (after.barriers - before.barriers > 60) throw new Error(`${after.barriers - before.barriers} barriers for 200 commits at once`);
+  },
+
+  async what_is_aborted_leaves_nothing(use) {
+    const db = await use.db();
+    await db.exec("CREATE TABLE t(a)");
+    await fails(db.exec("INSERT INTO t VALUES (1)", [], { signal: AbortSignal.abort() }), "Aborted");
+    const stop = new AbortController();
+    const held = db.transaction(async () => wait(50));
+    const waiting = db.exec("INSERT INTO t VALUES (2)", [], { signal: stop.signal });
+    await wait(10);
+    stop.abort();
+    await fails(waiting, "Aborted");
+    await held;
+    const inside = new AbortController();
+    const rolledBack = db.transaction(async (tx) => {
+      await tx.exec("INSERT INTO t VALUES (3)");
+      inside.abort();
+      await wait(5);
+      await tx.exec("INSERT INTO t VALUES (4)");
+    }, { signal: inside.signal });
+    await fails(rolledBack, "Aborted");
+    equal(await db.query("SELECT a FROM t"), []);
+    const long = new AbortController();
+    const rows = db.query("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i, hex(zeroblob(500)) FROM n LIMIT 2000000", [], { signal: long.signal });
+    setTimeout(() => long.abort(), 50);
+    await fails(rows, "Aborted", /chunks/);
+  },
+
+  async a_database_goes_out_and_comes_back_as_one_file(use) {
+    const db = await use.db();
+    await db.exec("CREATE TABLE t(a, b); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000) INSERT INTO t SELECT i, hex(randomblob(200)) FROM n");
+    const sum = await db.get("SELECT sum(length(b)) AS s, count(*) AS n FROM t");
+    const bytes = await db.exportBytes();
+    equal(new TextDecoder().decode(bytes.subarray(0, 15)), "SQLite format 3");
+    let streamed = 0;
+    for await (const piece of db.export()) streamed += piece.byteLength;
+    equal(streamed, bytes.byteLength);
+    const half = db.export().getReader();
+    await half.read();
+    await half.cancel();
+    await db.exec("DELETE FROM t; CREATE TABLE other(x)");
+    for (const source of [bytes, bytes.buffer, new Blob([bytes]), new Blob([bytes]).stream()]) {
+      let last;
+      await db.import(source, { onProgress: (progress) => (last = progress) });
+      equal(last, { done: bytes.byteLength, total: bytes.byteLength });
+      equal(await db.get("SELECT sum(length(b)) AS s, count(*) AS n FROM t"), sum);
+      await fails(db.query("SELECT * FROM other"), "Sql");
+      await db.exec("DELETE FROM t WHERE a % 2 = 0; CREATE TABLE other(x)");
+    }
+    equal(await db.query("PRAGMA integrity_check"), [{ integrity_check: "ok" }]);
+  },
+
+  async what_is_no_database_is_refused_and_changes_nothing(use) {
+    const db = await use.db();
+    await db.exec("CREATE TABLE t(a); INSERT INTO t VALUES (1)");
+    const bytes = await db.exportBytes();
+    await fails(db.import(new Uint8Array(0)), "NotAStore");
+    await fails(db.import(new Uint8Array(8192).fill(65)), "NotAStore", /does not begin/);
+    await fails(db.import(new Blob(["not a database, but longer than a hundred bytes".repeat(9)])), "NotAStore");
+    await fails(db.import(bytes.subarray(0, 5000)), "NotAStore").catch((error) => {
+      if (!/Misuse/.test(error.message)) throw error;
+    });
+    await fails(db.import("text"), "Misuse");
+    const stop = AbortSignal.abort();
+    await fails(db.import(bytes, { signal: stop }), "Aborted");
+    equal(await db.query("SELECT a FROM t"), [{ a: 1 }]);
+    await db.exec("INSERT INTO t VALUES (2)");
+    equal(await db.get("SELECT count(*) AS n FROM t"), { n: 2 });
+  },
+
+  async a_second_open_is_busy_or_waits(use) {
+    if (!use.keeps) return;
+    const first = await use.db();
+    let asked = 0;
+    first.on("wanted", () => (asked += 1));
+    await fails(use.db(), "Busy", /wait: true/);
+    await fails(use.db({ wait: 50 }), "Busy", /50 ms/);
+    await wait(20);
+    equal(asked, 1, "only who waits asks the holder:");
+    await first.exec("CREATE TABLE t(a); INSERT INTO t VALUES (1)");
+    first.on("wanted", () => void first.close());
+    const second = await use.db({ wait: true });
+    equal(await second.query("SELECT a FROM t"), [{ a: 1 }]);
+    await fails(first.query("SELECT 1"), "Closed");
+    await fails(use.destroy(use.name), "Busy");
+  },
+
+  async a_database_is_opened_where_it_is(use) {
+    if (!use.keeps) return;
+    const made = await use.db();
+    await made.exec("CREATE TABLE t(a)");
+    await made.close();
+    const found = await use.db({ backend: undefined });
+    equal([found.backend, (await found.storage()).backend], [use.backend, use.backend]);
+    equal(await found.query("SELECT * FROM t"), []);
+    const listed = (await use.list()).filter(({ name }) => name === use.name);
+    equal(listed, [{ name: use.name, backend: use.backend }]);
+    await found.close();
+    await use.destroy(use.name);
+    equal((await use.list()).filter(({ name }) => name === use.name), []);
+    await fails(use.db({ create: false }), "NotFound");
+    equal((await use.list()).filter(({ name }) => name === use.name), [], "looking made nothing:");
+  },
+
+  async a_database_opened_for_reading_is_not_changed(use) {
+    if (!use.keeps) return;
+    const made = await use.db();
+    await made.exec("CREATE TABLE t(a); INSERT INTO t VALUES (1)");
+    await made.close();
+    const db = await use.db({ readOnly: true });
+    equal(await db.query("SELECT a FROM t"), [{ a: 1 }]);
+    await fails(db.exec("INSERT INTO t VALUES (2)"), "ReadOnly");
+  },
+
+  async raw_store_files_go_out_and_make_a_database_elsewhere(use) {
+    if (!use.keeps) return;
+    const db = await use.db();
+    await db.exec("CREATE TABLE t(a); INSERT INTO t VALUES (42)");
+    const files = await db.exportStore();
+    if (!files.some(({ name }) => name === "META")) throw new Error(`no META in ${files.map(({ name }) => name)}`);
+    const copy = `${use.name}-copy`;
+    await use.importStore(files, { name: copy, backend: use.backend });
+    const other = await use.open({ name: copy, backend: use.backend });
+    use.opened.push(other);
+    equal(await other.query("SELECT a FROM t"), [{ a: 42 }]);
+    equal((await other.verify()).ok, true);
+    await other.close();
+    await use.destroy(copy);
+  },
+
+  async names_that_storage_could_misread_are_refused(use) {
+    for (const name of ["", "a/b", ".", "..", "x".repeat(201), undefined]) {
+      await fails(use.open({ name, backend: use.backend }), "Misuse", /name/);
+    }
+    await fails(use.open({ name: "n", backend: "disk" }), "Misuse", /opfs, indexeddb, memory/);
+    await fails(use.open({ name: "n", backend: use.backend, durability: "maybe" }), "Misuse");
+    await fails(use.open({ name: "n", backend: use.backend, segmentBytes: -1 }), "Misuse");
+    const odd = "\u00fcber 100%: #?&\\ 'x'";
+    const db = await use.open({ name: odd, backend: use.backend });
+    await db.exec("CREATE TABLE t(a)");
+    await db.close();
+    if (use.keeps) {
+      equal((await use.list()).some(({ name }) => name === odd), true);
+      await use.destroy(odd);
+    }
+  },
+
+  async a_worker_that_dies_settles_every_promise(use) {
+    let db = await use.db();
+    await db.exec("CREATE TABLE t(a)");
+    let closed;
+    db.on("close", ({ reason }) => (closed = reason));
+    const change = db.exec("INSERT INTO t VALUES (1)");
+    const look = db.stats();
+    await Promise.resolve();
+    db.terminate();
+    await fails(change, "Indeterminate");
+    await fails(look, "Closed");
+    await fails(db.query("SELECT 1"), "Closed");
+    await fails(db.transaction(async () => {}), "Closed");
+    equal(closed, "it was terminated on purpose");
+    await db.close();
+    db = await use.db();
+    if (use.keeps) await db.exec("INSERT INTO t VALUES (2)");
+  },
+
+  async calls_after_close_say_so_and_closing_twice_is_fine(use) {
+    const db = await use.db();
+    await db.exec("CREATE TABLE t(a)");
+    const statement = await db.prepare("SELECT a FROM t");
+    const last = db.exec("INSERT INTO t VALUES (1)");
+    await Promise.all([db.close(), db.close()]);
+    equal((await last).changes, 1, "what was called before is finished:");
+    equal(db.closed, true);
+    for (const call of [() => db.exec("SELECT 1"), () => statement.all(), () => db.transaction(() => {}), () => db.stats()]) {
+      await fails(Promise.resolve().then(call), "Closed");
+    }
+    await statement.finalize();
+  },
+
+  async events_tell_what_happens(use) {
+    const db = await use.db();
+    const heard = [];
+    for (const name of ["recovery", "commit", "sync", "close"]) db.on(name, (data) => heard.push([name, data]));
+    await wait(10);
+    equal(heard[0]?.[0], "recovery");
+    await db.exec("CREATE TABLE t(a)");
+    await wait(10);
+    const names = heard.map(([name]) => name);
+    equal([names.includes("commit"), names.includes("sync")], [true, true]);
+    const [, sync] = heard.find(([name]) => name === "sync");
+    equal([sync.cause, sync.durable >= 1], ["answer", true]);
+    const stop = db.on("commit", () => heard.push(["never"]));
+    stop();
+    await db.exec("INSERT INTO t VALUES (1)");
+    await db.close();
+    equal([heard.some(([name]) => name === "never"), heard.at(-1)[0]], [false, "close"]);
+  },
+
+  async applied_commits_are_synced_by_themselves(use) {
+    const db = await use.db({ durability: "applied", autoSync: { intervalMs: 30 } });
+    const causes = [];
+    db.on("sync", ({ cause }) => causes.push(cause));
+    await db.exec("CREATE TABLE t(a)");
+    await wait(300);
+    const { committed, durable } = await db.stats();
+    equal(durable, committed);
+    equal(causes.includes("timer"), true, `causes ${causes}:`);
+    await db.exec("INSERT INTO t VALUES (1)");
+    const done = await db.sync();
+    equal(done.durable, done.committed);
+  },
+
+  async storage_says_where_and_why(use) {
+    const db = await use.db();
+    const info = await db.storage();
+    equal([info.backend, info.durability], [use.backend, use.keeps ? "durable" : "none"]);
+    if (!/./.test(info.why) || typeof info.quota !== "number") throw new Error(JSON.stringify(info));
+    equal(Object.keys(info.headers), ["Cross-Origin-Opener-Policy", "Cross-Origin-Embedder-Policy"]);
+  },
+
+  async small_segments_rotate_fold_and_lose_nothing(use) {
+    if (!use.keeps) return;
+    let db = await use.db({ segmentBytes: 128 << 10, logCapBytes: 1 << 20 });
+    const folds = [];
+    db.on("compaction", (data) => folds.push(data));
+    await db.exec("CREATE TABLE t(a INTEGER PRIMARY KEY, b)");
+    for (let round = 0; round < 40; round += 1) {
+      await db.batch([{ sql: "INSERT INTO t(b) VALUES (?)", rows: Array.from({ length: 30 }, () => ["x".repeat(1000)]) }]);
+    }
+    await wait(400);
+    const stats = await db.stats();
+    if (!(stats.folds > 0 && folds.length > 0)) throw new Error(`nothing was folded: ${JSON.stringify(stats)}`);
+    db.terminate();
+    db = await use.db();
+    equal(await db.get("SELECT count(*) AS n, sum(length(b)) AS s FROM t"), { n: 1200, s: 1200000 });
+    equal(await db.query("PRAGMA integrity_check"), [{ integrity_check: "ok" }]);
+  },
+
+  async what_is_compiled_in(use) {
+    const db = await use.db();
+    await db.exec("CREATE VIRTUAL TABLE f USING fts5(body); INSERT INTO f VALUES ('a durable commit'), ('nothing')");
+    equal(await db.query("SELECT rowid FROM f WHERE f MATCH 'durable'"), [{ rowid: 1 }]);
+    equal(await db.get("SELECT json_extract('{\"a\":[1,2]}', '$.a[1]') AS j, round(pow(2, 0.5), 3) AS p"), { j: 2, p: 1.414 });
+    await db.exec("CREATE VIRTUAL TABLE r USING rtree(id, x0, x1); INSERT INTO r VALUES (1, 0, 2)");
+    equal(await db.query("SELECT id FROM r WHERE x0 < 1"), [{ id: 1 }]);
+  },
+};

@@ -1,0 +1,158 @@
+// Promises that need more than a page: a reload, two tabs, a page without rights, a frame whose storage is refused.
+
+import { serve } from "../../../benches/browser/serve.mjs";
+
+const OPEN = `(async (options) => {
+  const { open } = check.datasync;
+  try {
+    globalThis.db = await open(options);
+    return "open";
+  } catch (error) {
+    return error.kind + ": " + error.message;
+  }
+})`;
+
+export const extras = {
+  async a_reload_at_any_moment_finds_the_database_free_and_whole({ context, app, visit, ready }) {
+    return visit(context, app, app.page, async ({ page, printed }) => {
+      await ready(page, printed);
+      const options = JSON.stringify({ name: "reload", backend: "opfs" });
+      let sum = 0;
+      for (let round = 0; round < 5; round += 1) {
+        const opened = await page.evaluate(`${OPEN}(${options})`);
+        if (opened !== "open") return `round ${round}: ${opened}`;
+        const found = await page.evaluate(async () => {
+          await db.exec("CREATE TABLE IF NOT EXISTS t(a)");
+          return (await db.get("SELECT count(*) AS n FROM t")).n;
+        });
+        if (found < sum) return `round ${round}: ${sum} rows were acknowledged, ${found} are there`;
+        sum = await page.evaluate(async () => {
+          for (let n = 0; n < 10; n += 1) await db.exec("INSERT INTO t VALUES (1)");
+          // Left under way: it may be there or not.
+          void db.exec("INSERT INTO t VALUES (2)").catch(() => {});
+          return (await db.get("SELECT count(*) AS n FROM t WHERE a = 1")).n;
+        });
+        await page.reload();
+        await ready(page, printed);
+      }
+      return undefined;
+    });
+  },
+
+  async another_tab_is_told_and_gets_its_turn({ context, app, visit, ready }) {
+    const options = (more) => JSON.stringify({ name: "tabs", backend: "opfs", ...more });
+    return visit(context, app, app.page, async (one) => {
+      await ready(one.page, one.printed);
+      const first = await one.page.evaluate(`${OPEN}(${options({})})`);
+      if (first !== "open") return first;
+      return visit(context, app, app.page, async (two) => {
+        await ready(two.page, two.printed);
+        const busy = await two.page.evaluate(`${OPEN}(${options({})})`);
+        if (!/^Busy: "tabs" is open in another tab/.test(busy)) return `wanted Busy, found ${busy}`;
+        await one.page.evaluate(() => void db.on("wanted", () => void db.close()));
+        const second = await two.page.evaluate(`${OPEN}(${options({ wait: 10_000 })})`);
+        return second === "open" ? undefined : second;
+      });
+    });
+  },
+
+  async an_insecure_page_is_told_to_use_https({ context, app, visit, ready }) {
+    const insecure = app.url.replace("localhost", "datasync.test");
+    const page = await context.newPage();
+    try {
+      await page.route("**/*", async (route) => {
+        const response = await route.fetch({ url: route.request().url().replace("datasync.test", "localhost") });
+        await route.fulfill({ response });
+      });
+      await page.goto(insecure + app.page);
+      await ready(page, []);
+      const answer = await page.evaluate(`${OPEN}({ name: "insecure" })`);
+      return /^Environment: .*https/.test(answer) ? undefined : `wanted Environment, found ${answer}`;
+    } finally {
+      await page.close();
+    }
+  },
+
+  async a_strict_content_policy_is_enough({ context, app, ready }) {
+    const page = await context.newPage();
+    const policy = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval' 'unsafe-inline'; worker-src 'self'; connect-src 'self'; img-src data:";
+    try {
+      await page.route("**/*.html", async (route) => {
+        const response = await route.fetch();
+        await route.fulfill({ response, headers: { ...response.headers(), "content-security-policy": policy } });
+      });
+      await page.goto(app.url + app.page);
+      await ready(page, []);
+      const answer = await page.evaluate(`${OPEN}({ name: "policy" })`);
+      await page.evaluate(() => globalThis.db?.close());
+      return answer === "open" ? undefined : answer;
+    } finally {
+      await page.close();
+    }
+  },
+
+  async a_worker_or_a_wasm_that_is_not_there_is_told({ context, app, visit, ready }) {
+    return visit(context, app, app.page, async ({ page, printed }) => {
+      await ready(page, printed);
+      const worker = await page.evaluate(`${OPEN}({ name: "n", backend: "memory", workerUrl: "/nowhere.js" })`);
+      if (!/^Environment: The worker could not be started/.test(worker)) return worker;
+      const wasm = await page.evaluate(`${OPEN}({ name: "n", backend: "memory", wasmUrl: "/nowhere.wasm" })`);
+      return /^Environment: The wasm could not be loaded.*404/.test(wasm) ? undefined : wasm;
+    });
+  },
+
+  async an_isolated_page_works_too({ context, app, ready, visit }) {
+    const isolated = await serve(app.folder, {}, { isolated: true });
+    try {
+      return await visit(context, isolated, app.page, async ({ page, printed }) => {
+        await ready(page, printed);
+        const answer = await page.evaluate(`${OPEN}({ name: "isolated" })`);
+        if (answer !== "open") return answer;
+        const { isolated } = await page.evaluate(async () => {
+          const info = await db.storage();
+          await db.close();
+          return info;
+        });
+        return isolated ? undefined : "the page is not isolated";
+      });
+    } finally {
+      await isolated.close();
+    }
+  },
+
+  async the_plans_surface_behaves_as_its_names_say({ context, app, visit, ready }) {
+    return visit(context, app, app.page, async ({ page, printed }) => {
+      await ready(page, printed);
+      return page.evaluate(async () => {
+        const { default: init, IsolationLevel, SQLiteDB } = check.datasync;
+        const must = (truth, what) => {
+          if (!truth) throw new Error(what);
+        };
+        await init();
+        const db = new SQLiteDB({ name: "plan-surface", version: 2, page_size: 8192, cache_size: 500, auto_vacuum: true }, { backend: "memory" });
+        const made = await db.execute("CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT)");
+        must(made.affected_rows === 0 && made.execution_time_ms > 0 && !("last_insert_id" in made), JSON.stringify(made));
+        const settings = await db.execute("SELECT page_size, user_version, auto_vacuum FROM pragma_page_size, pragma_user_version, pragma_auto_vacuum");
+        must(settings.rows[0].values.map(({ value }) => value).join() === "8192,2,1", JSON.stringify(settings));
+        const id = db.prepare("INSERT INTO users(name) VALUES (?)");
+        const inserted = await db.execute_prepared(id, ["a"]);
+        must(inserted.affected_rows === 1 && inserted.last_insert_id === 1, JSON.stringify(inserted));
+        await db.begin_transaction({ isolation_level: IsolationLevel.Serializable, timeout_ms: 5000 });
+        await db.execute("DELETE FROM users");
+        await db.rollback();
+        await db.begin_transaction({ isolation_level: "ReadCommitted" });
+        await db.execute("INSERT INTO users(name) VALUES ('b'), (NULL)");
+        await db.commit();
+        const { columns, rows } = await db.execute("SELECT id, name, 1.5 AS r, x'00' AS x FROM users ORDER BY id");
+        must(columns.join() === "id,name,r,x", columns.join());
+        must(JSON.stringify(rows[2].values.map(({ type }) => type)) === '["Integer","Null","Real","Blob"]', JSON.stringify(rows));
+        const wrong = await db.execute("SELEC").catch((error) => error.kind);
+        must(wrong === "Sql", wrong);
+        must((await db.commit().catch((error) => error.kind)) === "Misuse", "commit without begin");
+        await db.close();
+        must((await db.execute("SELECT 1").catch((error) => error.kind)) === "Closed", "closed");
+        db.free();
+      }).then(() => undefined);
+    });
+  },
+};
