@@ -160,7 +160,7 @@ if (!asked["no-cold"] && !asked.memory) {
   results.cold = await coldStarts(sides, runs);
   printCold(results.cold, sides);
 }
-if (!asked.cold) {
+if (asked.memory || !(asked.cold || asked["no-cold"])) {
   results.memory = await memory(sides, runs);
   printMemory(results.memory, sides);
 }

@@ -5,6 +5,8 @@ import { WORKLOADS } from "./workloads.js";
 /** Opens a side's database, with more `options` than its own; the answer runs workloads and single calls on it. */
 export async function openSide(known, name, options = {}) {
   const side = { ...known, options: { ...known.options, ...options } };
+  // The same engine may be open as two sides; their files must not meet.
+  const place = side.hop ? `${name}-hop` : name;
   if (side.place === "page" && !side.hop) {
     const module = await import(`./engines/${side.engine}.js`);
     return inPage(await module.open(name, side.options), side);
@@ -12,7 +14,7 @@ export async function openSide(known, name, options = {}) {
   const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
   if (side.attach) await (await import(`./engines/${side.engine}.js`)).attach(worker);
   const ask = messages(worker, side.title);
-  await ask({ verb: "open", name, side });
+  await ask({ verb: "open", name: place, side });
   const engine = {
     run: (statement, params) => ask({ verb: "run", statement, params }),
     batch: (list) => ask({ verb: "batch", list }),

@@ -5,7 +5,7 @@ import { SCHEMA, SQL } from "../data.js";
 export async function open(name, { wal }) {
   const { default: init } = await import("/benches/browser/node_modules/@sqlite.org/sqlite-wasm/dist/index.mjs");
   const sqlite3 = await init({ print: () => {}, printErr: () => {} });
-  const directory = `.sahpool-${wal ? "wal" : "plain"}`;
+  const directory = `.sahpool-${wal ? "wal" : "plain"}-${name}`;
   const pool = await sqlite3.installOpfsSAHPoolVfs({ name: directory, directory });
   const db = new pool.OpfsSAHPoolDb(`/${name}.db`);
   if (wal) {

@@ -15,7 +15,7 @@ const SETUPS = {
   idbMirror: ["IDBMirrorVFS", "wa-sqlite-jspi", ["synchronous=full"]],
 };
 
-export async function open(name, { setup, fileSystem }) {
+export async function open(name, { setup }) {
   const [vfsName, build, pragmas] = SETUPS[setup];
   const [{ default: factory }, SQLite, vfsModule] = await Promise.all([
     import(`${BASE}/dist/${build}.mjs`),
@@ -24,7 +24,7 @@ export async function open(name, { setup, fileSystem }) {
   ]);
   const module = await factory();
   const sqlite3 = SQLite.Factory(module);
-  const vfs = await vfsModule[vfsName].create(fileSystem ?? `wa-${setup}`, module);
+  const vfs = await vfsModule[vfsName].create(`wa-${setup}-${name}`, module);
   sqlite3.vfs_register(vfs, true);
   const db = await sqlite3.open_v2(`wa-${setup}-${name}.db`);
   for (const pragma of pragmas) await sqlite3.exec(db, `PRAGMA ${pragma}`);
