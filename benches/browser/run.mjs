@@ -32,8 +32,9 @@ const { values: asked } = parseArgs({
 });
 
 if (asked.help) {
-  console.log(`node run.mjs [--quick] [--runs N] [--sides a,b] [--from-page] [--cold | --memory | --no-cold] [--json FILE] [--verbose]
-sides: ${[...SIDES, ...FROM_THE_PAGE].map(({ id }) => id).join(" ")}`);
+  console.log("node run.mjs [--quick] [--runs N] [--sides a,b] [--from-page] [--cold | --memory | --no-cold]");
+  console.log("             [--json FILE] [--verbose]");
+  console.log(`sides: ${[...SIDES, ...FROM_THE_PAGE].map(({ id }) => id).join(" ")}`);
   process.exit(0);
 }
 

@@ -32,8 +32,15 @@ export function printTable(results, sides) {
 }
 
 export function printCold(cold, sides) {
-  console.log("\n| cold, 50 MB | fresh process: open to point ms | navigation to point ms | then a scan ms | same page, new worker: open to point ms |");
-  console.log("|-|-|-|-|-|");
+  const titles = [
+    "cold, 50 MB, ms",
+    "fresh process: open to point",
+    "navigation to point",
+    "then a scan",
+    "same page, new worker: open to point",
+  ];
+  console.log(`\n| ${titles.join(" | ")} |`);
+  console.log(`|${titles.map(() => "-|").join("")}`);
   for (const id of sides) {
     if (!cold[id]) continue;
     const { later } = cold[id];

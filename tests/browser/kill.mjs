@@ -177,7 +177,8 @@ async function oneRound(desk, url, story, roll, asked, totals) {
   }
   const acks = story.acked.size;
   totals.kills += 1;
-  return `${scenario.padEnd(8)} ${early ? "early" : "     "} killed at ${String(moment).padStart(4)} ms, ${acks} acknowledged; ${told}`;
+  const when = `${early ? "early" : "     "} killed at ${String(moment).padStart(4)} ms`;
+  return `${scenario.padEnd(8)} ${when}, ${acks} acknowledged; ${told}`;
 }
 
 /** The last look at a story, and a clean end. */
@@ -208,7 +209,9 @@ async function main() {
     },
   });
   if (asked.cheat && !CHEATS[asked.cheat]) throw new Error(`cheats are ${Object.keys(CHEATS).join(", ")}`);
-  if (asked.scenario && !SCENARIOS[asked.scenario]) throw new Error(`scenarios are ${Object.keys(SCENARIOS).join(", ")}`);
+  if (asked.scenario && !SCENARIOS[asked.scenario]) {
+    throw new Error(`scenarios are ${Object.keys(SCENARIOS).join(", ")}`);
+  }
   const rounds = Number(asked.rounds);
   const roll = dice(Number(asked.seed));
   console.log(`${asked.side}: ${rounds} rounds, seed ${asked.seed} (replay with --seed ${asked.seed})`);
@@ -221,11 +224,12 @@ async function main() {
   try {
     for (let round = 1; round <= rounds; round += 1) {
       story ??= new Story(asked.side, roll(1 << 30));
+      const title = `round ${String(round).padStart(4)}`;
       const line = await oneRound(desk, server.url, story, roll, asked, totals).catch((error) => {
-        console.log(`round ${String(round).padStart(4)}  VIOLATION`);
+        console.log(`${title}  VIOLATION`);
         throw error;
       });
-      console.log(`round ${String(round).padStart(4)}  ${line}`);
+      console.log(`${title}  ${line}`);
       if (story.lives === LIVES || round === rounds) {
         await lastLook(desk, server.url, story, asked, totals);
         story.remove();
@@ -257,7 +261,7 @@ function verdict(asked, outcome, story) {
   if (outcome.violations > 0) console.log(`violation: ${outcome.sentence}`);
   if (asked.cheat) {
     story?.remove();
-    console.log(outcome.violations > 0 ? `the cheat "${asked.cheat}" was caught` : `the cheat "${asked.cheat}" was NOT caught`);
+    console.log(`the cheat "${asked.cheat}" was ${outcome.violations > 0 ? "caught" : "NOT caught"}`);
     return outcome.violations > 0 ? 0 : 1;
   }
   if (outcome.violations > 0) console.log(`the profile is kept at ${story.profile}`);

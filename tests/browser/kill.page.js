@@ -33,7 +33,8 @@ async function look(engine, { rowBytes }) {
   const foreign = rows.filter(([id, v]) => Number(id) < expected && v !== row(Number(large), Number(id), rowBytes));
   if (foreign.length > 0) {
     const [id, v] = foreign[0];
-    wrong.push(`${foreign.length} of ${rows.length} rows of kv are not of transaction ${large}: ${id} is ${v.slice(0, 40)}`);
+    const example = `${id} is ${v.slice(0, 40)}`;
+    wrong.push(`${foreign.length} of ${rows.length} rows of kv are not of transaction ${large}: ${example}`);
   }
   const integrity = (await engine.all("integrity", [])).map(([line]) => line);
   if (integrity.join() !== "ok") wrong.push(`integrity_check: ${integrity.slice(0, 5).join("; ")}`);

@@ -140,7 +140,8 @@ export const SIDES = [
 ];
 
 /** The same engine asked from the page: what its users pay when they keep it in a worker, as they must on OPFS. */
-export const FROM_THE_PAGE = ["raw-strict", "wa-idb-batch", "wa-idb-mirror", "wa-pool", "wa-coop", "sah-wal"].map((id) => {
+const ASKED_FROM_THE_PAGE = ["raw-strict", "wa-idb-batch", "wa-idb-mirror", "wa-pool", "wa-coop", "sah-wal"];
+export const FROM_THE_PAGE = ASKED_FROM_THE_PAGE.map((id) => {
   const side = SIDES.find((known) => known.id === id);
   return { ...side, id: `${id}-hop`, title: `${side.title}, from the page`, place: "page", hop: true };
 });
