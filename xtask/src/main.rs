@@ -11,6 +11,7 @@ mod generate;
 mod kill;
 mod kill_browser;
 mod licences;
+mod models;
 mod npm;
 mod serve;
 mod test;
@@ -104,6 +105,12 @@ const COMMANDS: &[(&str, &[Command])] = &[
                 usage: "[--depth K] [--double] [--seeds N] [--seed S] [--budget 5m] [--replay WORKLOAD] [--planted]",
                 about: "cut the power of a simulated disk at every point; --planted proves that bugs are noticed",
                 run: crash::run,
+            },
+            Command {
+                name: "models",
+                usage: "[--big]",
+                about: "every state of the protocols' models, and every mistake planted in them",
+                run: models::run,
             },
             Command {
                 name: "kill",

@@ -41,6 +41,11 @@ const STEPS: &[Step] = &[
     Step { name: "crash", about: "every crash of every small workload keeps every promise", commands: crash },
     Step { name: "planted", about: "every planted bug is noticed", commands: planted },
     Step {
+        name: "models",
+        about: "every state of the protocols' models keeps every promise",
+        commands: models,
+    },
+    Step {
         name: "concurrency",
         about: "every schedule of two threads, many of four, keeps every promise",
         commands: concurrency,
@@ -285,6 +290,15 @@ fn crash() -> Commands {
 
 fn planted() -> Commands {
     Ok(vec![ourselves("crash --planted")])
+}
+
+fn models() -> Commands {
+    let manifest = "--manifest-path models/Cargo.toml";
+    Ok(vec![
+        cargo(&format!("fmt {manifest} --check -- --color never")),
+        cargo(&format!("clippy --release --locked {manifest} --all-targets -- -D warnings")),
+        cargo(&format!("test --release --locked {manifest} -- --nocapture --test-threads=1")),
+    ])
 }
 
 fn concurrency() -> Commands {

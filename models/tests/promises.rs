@@ -1,0 +1,24 @@
+//! Every promise holds in every state within small bounds, and every planted mistake is noticed.
+
+use datasync_models::suite::MODELS;
+
+#[test]
+fn every_promise_holds_in_every_state() {
+    for model in MODELS {
+        for report in (model.whole)(false) {
+            println!("{report}");
+            assert!(report.sound(), "{}: {report}", model.about);
+            assert!(report.states > 10_000, "{}: hardly anything happens: {report}", model.about);
+        }
+    }
+}
+
+#[test]
+fn every_planted_mistake_is_noticed() {
+    for model in MODELS {
+        for report in (model.planted)() {
+            println!("{}", report.verdict());
+            assert!(!report.broken.is_empty(), "{}: {}", model.about, report.verdict());
+        }
+    }
+}
