@@ -7,7 +7,7 @@
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use super::host::Stopwatch;
+use super::host::{HAS_THREADS, Stopwatch};
 
 #[cfg(feature = "loom")]
 pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard, RwLock, atomic::AtomicBool};
@@ -22,14 +22,14 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Waits as long as `goes_on` says so, but not longer than `at_most`.
+/// Waits as long as `goes_on` says so, but not longer than `at_most`: not at all where no other thread could change it.
 pub(crate) fn wait_while<'a, T>(
     condition: &Condvar,
     mut guard: MutexGuard<'a, T>,
     at_most: Duration,
     mut goes_on: impl FnMut(&T) -> bool,
 ) -> MutexGuard<'a, T> {
-    if at_most.is_zero() || !goes_on(&guard) {
+    if at_most.is_zero() || !HAS_THREADS || !goes_on(&guard) {
         return guard;
     }
     let started = Stopwatch::start();

@@ -5,6 +5,7 @@
 
 mod bench;
 mod bench_browser;
+mod browser;
 mod crash;
 mod demo;
 mod generate;
@@ -82,6 +83,12 @@ const COMMANDS: &[(&str, &[Command])] = &[
                 usage: "[STEP..] [--list]",
                 about: "everything CI runs, in the same order; or only the steps named",
                 run: test::run,
+            },
+            Command {
+                name: "browser",
+                usage: "[WORD..]",
+                about: "the backends' behaviour suite in a headless Chromium; or only tests with these words",
+                run: browser::run,
             },
             Command {
                 name: "tidy",

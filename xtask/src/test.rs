@@ -38,6 +38,11 @@ const STEPS: &[Step] = &[
     Step { name: "xtask", about: "these commands' own tests", commands: xtask },
     Step { name: "clippy", about: "no warning in any combination of features", commands: clippy },
     Step { name: "tests", about: "unit and integration tests", commands: tests },
+    Step {
+        name: "browser",
+        about: "the backends' behaviour suite in workers of a real browser",
+        commands: browser,
+    },
     Step { name: "crash", about: "every crash of every small workload keeps every promise", commands: crash },
     Step { name: "planted", about: "every planted bug is noticed", commands: planted },
     Step {
@@ -282,6 +287,14 @@ fn clippy() -> Commands {
 fn tests() -> Commands {
     let runner = if has_cargo("nextest") { "nextest run" } else { "test --lib --bins --tests" };
     Ok(vec![cargo(&format!("{runner} --locked --package datasync --features cli"))])
+}
+
+fn browser() -> Commands {
+    crate::kill_browser::ready()?;
+    Ok(vec![
+        cargo("fmt --manifest-path tests/browser/suite/Cargo.toml --check -- --color never"),
+        ourselves("browser"),
+    ])
 }
 
 fn crash() -> Commands {

@@ -51,7 +51,7 @@ pub fn build() -> Result<PathBuf, String> {
         println!("{} is up to date", shown(&package));
     } else {
         let work = target().join("web/work");
-        bindgen(&module, &work)?;
+        bindgen(&module, &work, NAME)?;
         optimize(&work.join(format!("{NAME}_bg.wasm")))?;
         replace(&work, &package)?;
         std::fs::write(&stamp, key).map_err(|error| format!("{}: {error}", stamp.display()))?;
@@ -81,7 +81,11 @@ fn compile() -> Result<PathBuf, String> {
     Ok(folder.join(TARGET).join("release/datasync_web.wasm"))
 }
 
-fn bindgen(module: &Path, into: &Path) -> Result<(), String> {
+/// Writes the JavaScript around a module: `NAME.js`, `NAME_bg.wasm` and their types.
+///
+/// # Errors
+/// A sentence that says what does not compile, or that the module was refused.
+pub fn bindgen(module: &Path, into: &Path, name: &str) -> Result<(), String> {
     let folder = target().join("web/bindgen");
     let mut build = crate::cargo();
     build.current_dir(root().join("xtask/bindgen")).env("CARGO_TARGET_DIR", &folder);
@@ -89,7 +93,7 @@ fn bindgen(module: &Path, into: &Path) -> Result<(), String> {
     succeed(&mut build, "wasm-bindgen does not compile")?;
     let program = folder.join("release").join(format!("datasync-bindgen{}", std::env::consts::EXE_SUFFIX));
     let mut run = Command::new(program);
-    succeed(run.arg(module).arg(into).arg(NAME), "wasm-bindgen refused the module")
+    succeed(run.arg(module).arg(into).arg(name), "wasm-bindgen refused the module")
 }
 
 fn optimize(module: &Path) -> Result<(), String> {
@@ -144,7 +148,11 @@ fn shown(path: &Path) -> String {
     path.strip_prefix(root()).unwrap_or(path).display().to_string()
 }
 
-fn succeed(command: &mut Command, sentence: &str) -> Result<(), String> {
+/// Runs a command to its end; the sentence says what it means if it fails.
+///
+/// # Errors
+/// The sentence, with how the program ended.
+pub fn succeed(command: &mut Command, sentence: &str) -> Result<(), String> {
     let program = command.get_program().to_string_lossy().into_owned();
     match command.status() {
         Ok(status) if status.success() => Ok(()),

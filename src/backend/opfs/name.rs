@@ -37,6 +37,11 @@ pub fn directory_of(name: &str) -> Result<String> {
     fail(ErrorKind::Misuse, format!("the database name {name:?} {wrong}; choose another"))
 }
 
+/// A database's directory, as messages name it.
+pub(super) fn path_of(directory: &str) -> String {
+    format!("opfs:{HOME}/{directory}")
+}
+
 /// The database whose directory this is; `None` for a directory that is none of ours.
 #[must_use]
 pub fn name_of(directory: &str) -> Option<String> {
@@ -88,7 +93,7 @@ mod tests {
             assert!(!directory.contains(['/', '\\', ':', '?']), "{directory}");
             assert_eq!(name_of(&directory).as_deref(), Some(name), "{directory}");
         }
-        assert_eq!(directory_of("My notes").unwrap(), "My%20notes");
+        assert_eq!(path_of(&directory_of("My notes").unwrap()), "opfs:datasync/My%20notes");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::handle::{Handle, SyncFile};
 use crate::block::SegmentId;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::log::plan::Area;
 
 /// Segments that are opened ahead.
@@ -117,14 +117,12 @@ impl<F: SyncFile> Pool<F> {
         self.largest = self.largest.max(bytes);
     }
 
-    /// Segments that should be opened ahead and are not.
+    /// Segments that should be opened ahead and are not: none where there is neither META nor a place for it.
     pub(super) fn wanted(&self) -> Vec<SegmentId> {
+        if !self.has(Area::Meta) {
+            return Vec::new();
+        }
         self.to_come().take(AHEAD).filter(|id| !self.has(Area::Segment(*id))).collect()
-    }
-
-    /// Whether this store is one to write to: with META, or a place for it.
-    pub(super) fn creates(&self) -> bool {
-        self.has(Area::Meta)
     }
 
     /// Whether a file of this area is open.
@@ -152,24 +150,27 @@ impl<F: SyncFile> Pool<F> {
         self.leftover.insert(id);
     }
 
-    /// Writes zeros ahead into one file that is ready, a bounded step; `false` when there is nothing to do.
+    /// Writes zeros ahead into one file that is ready, a bounded step; `false` when there is nothing to do, or no
+    /// room for it.
     pub(super) fn fill_step(&mut self) -> Result<bool> {
         let largest = self.largest;
-        let segments = self.ready.iter_mut().filter(|(area, _)| segment_of(**area).is_some());
-        let Some((_, handle)) = segments.into_iter().find(|(_, handle)| handle.size() < largest) else {
+        let mut ready = self.ready.iter_mut().filter(|(area, _)| segment_of(**area).is_some());
+        let Some((_, handle)) = ready.find(|(_, handle)| handle.size() < largest) else {
             return Ok(false);
         };
         let end = (handle.size() + STEP_BYTES).min(largest);
-        handle.write_ahead(end)?;
+        match handle.write_ahead(end) {
+            Err(error) if error.kind() == ErrorKind::Full => {
+                // What is wanted will be written when it is; until a segment grows again nothing is tried.
+                self.largest = 0;
+                return Ok(false);
+            }
+            outcome => outcome?,
+        }
         if end == largest {
             handle.barrier()?;
         }
         Ok(true)
-    }
-
-    /// Stops writing zeros ahead: there is no room for them.
-    pub(super) fn stop_filling(&mut self) {
-        self.largest = 0;
     }
 }
 

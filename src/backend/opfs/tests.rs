@@ -198,7 +198,8 @@ fn commits_survive_closing_and_crashing_with_short_counts() {
 fn commit_is_one_write_and_one_flush() {
     let browser = Browser::default();
     let volume = Volume::open(browser.open(), options().segment_bytes(1 << 20)).unwrap();
-    commit(&volume, 0, 1).unwrap();
+    // Until there is space written ahead, a commit may have to make some.
+    (0..8).for_each(|n| commit(&volume, n, 1).unwrap());
     for fill in 2..5 {
         let before = browser.calls();
         commit(&volume, 0, fill).unwrap();
@@ -323,6 +324,36 @@ fn removed_segments_are_emptied_deleted_and_their_numbers_not_used_again() {
     store.apply(&Op::Reserve { segment: SegmentId(3), pages: 3 }).unwrap();
     assert_eq!(browser.disk().writes, writes, "the space was there already");
     assert_eq!(store.len(Area::Segment(SegmentId(3))).unwrap(), Some(3 * 4096));
+}
+
+#[test]
+fn entry_that_cannot_be_deleted_yet_is_tried_again() {
+    let browser = Browser::default();
+    let store = browser.open();
+    store.apply(&Op::Create(Area::Segment(SegmentId(1)))).unwrap();
+    store.apply(&Op::Remove(SegmentId(1))).unwrap();
+    let held = store.shared.with(|pool| {
+        let leftover = pool.take_leftover();
+        leftover.iter().for_each(|id| pool.spare(*id));
+        Ok(leftover)
+    });
+    assert!(held.unwrap().contains(&SegmentId(1)));
+    browser.refill(&store);
+    assert!(!browser.disk().files.contains_key("log-0001"));
+}
+
+#[test]
+fn nothing_is_written_ahead_where_there_is_no_room() {
+    let browser = Browser::default();
+    let store = browser.open();
+    store.apply(&Op::Create(Area::Segment(SegmentId(1)))).unwrap();
+    store.apply(&Op::Reserve { segment: SegmentId(1), pages: 4 }).unwrap();
+    browser.set(Fault::NoSpaceCount);
+    browser.refill(&store);
+    browser.set(Fault::None);
+    assert_eq!(browser.disk().files["log-0002"].len(), 0);
+    assert!(store.can_create());
+    store.apply(&Op::Create(Area::Segment(SegmentId(2)))).unwrap();
 }
 
 #[test]

@@ -4,10 +4,10 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::{FileSystemDirectoryHandle, FileSystemRemoveOptions};
 
 use super::super::handle::Handle;
-use super::super::name::{area_of, directory_of};
+use super::super::name::{area_of, directory_of, path_of};
 use super::super::trouble::{Doing, trouble};
 use super::calls::{JsFile, refusal, take_all};
-use super::place::{areas, directory, home, path_of};
+use super::place::{areas, directory, home};
 use crate::error::{ErrorKind, Result, fail};
 use crate::log::plan::Area;
 

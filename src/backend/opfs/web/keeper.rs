@@ -62,13 +62,7 @@ impl Keeper {
         drop(shared);
         self.open_wanted().await?;
         let Some(shared) = self.shared.upgrade() else { return Ok(false) };
-        match shared.with(Pool::fill_step) {
-            Err(error) if error.kind() == ErrorKind::Full => shared.with(|pool| {
-                pool.stop_filling();
-                Ok(false)
-            }),
-            more => more,
-        }
+        shared.with(Pool::fill_step)
     }
 
     /// Notices that somebody deleted the files (the user, with the browser's own means).
@@ -107,9 +101,6 @@ impl Keeper {
         let Some(shared) = self.shared.upgrade().filter(|shared| shared.mode != OpenMode::ReadOnly) else {
             return Ok(());
         };
-        if !shared.with(|pool| Ok(pool.creates()))? {
-            return Ok(());
-        }
         let wanted = shared.with(|pool| Ok(pool.wanted()))?;
         if !wanted.is_empty() {
             self.open_segments(&shared, &wanted).await?;

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::handle::Handle;
-use super::name::directory_of;
+use super::name::{directory_of, path_of};
 use super::{OpenMode, OpfsStore, Shared};
 use crate::error::{ErrorKind, Result, fail};
 use crate::log::plan::Area;
@@ -38,7 +38,7 @@ impl OpfsStore<JsFile> {
     /// * `Misuse`: no name for a database. `Full`, `Io`: the browser refused.
     pub async fn open(name: &str, mode: OpenMode) -> Result<(Self, Keeper)> {
         let directory_name = directory_of(name)?;
-        let path = place::path_of(&directory_name);
+        let path = path_of(&directory_name);
         let home = place::home(mode == OpenMode::Create).await?;
         let directory = match &home {
             Some(home) => place::directory(home, &directory_name, mode == OpenMode::Create).await?,

@@ -8,16 +8,11 @@ use web_sys::{
     FileSystemRemoveOptions, StorageManager,
 };
 
-use super::super::name::{HOME, area_of, directory_of, name_of};
+use super::super::name::{HOME, area_of, directory_of, name_of, path_of};
 use super::super::trouble::{Doing, trouble};
 use super::calls::{patiently, refusal};
 use crate::error::{ErrorKind, Result, fail};
 use crate::log::plan::Area;
-
-/// A database's directory, as messages name it.
-pub(super) fn path_of(directory: &str) -> String {
-    format!("opfs:{HOME}/{directory}")
-}
 
 /// The directory of all databases of this origin; `None` if there is none and it is not to be made.
 pub(super) async fn home(create: bool) -> Result<Option<FileSystemDirectoryHandle>> {

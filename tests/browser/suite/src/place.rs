@@ -1,7 +1,7 @@
 //! What only OPFS has: handles that others hold, names, files opened ahead, stores that are brought and fetched.
 
-use datasync::backend::opfs::{Import, OpenMode, list};
 use datasync::backend::Backend;
+use datasync::backend::opfs::{Import, OpenMode, list};
 use datasync::block::SegmentId;
 use datasync::error::{Error, ErrorKind};
 use datasync::log::plan::{Area, Op};
@@ -219,4 +219,3 @@ pub fn released_store_opens_again_at_once() {
     let took = script("return Date.now();", &[]).as_f64().unwrap() - began;
     assert!(took < 4000.0, "{took} ms: the handles were not given back");
 }
-
