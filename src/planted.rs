@@ -358,6 +358,6 @@ mod switch {
     }
 }
 
+pub(crate) use switch::planted;
 #[cfg(feature = "sim")]
 pub use switch::{plant, planted_here};
-pub(crate) use switch::planted;
