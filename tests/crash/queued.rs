@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use datasync::backend::Source;
-use datasync::backend::queue::{Memory, Ticket};
+use datasync::backend::queue::{BATCH_BYTES, Memory, Ticket};
 use datasync::backend::sim::{Random, SimOrigin, SimTab, TransactionFate};
 use datasync::block::{BLOCK_SIZE, BlockNo, CommitId, Durability, Lsn, Tag};
 use datasync::error::{Error, ErrorKind};
@@ -365,8 +365,12 @@ fn commit(volume: &Volume, changes: &[Change], seq: u64) -> Result<CommitId, Err
     Ok(writer.commit(Durability::Applied)?.commit)
 }
 
-const MEMORIES: [Memory; 2] =
-    [Memory { resident: false, bytes: 0 }, Memory { resident: true, bytes: 1 << 30 }];
+/// On demand with a transaction for each op, in memory with one for everything, and in between.
+const MEMORIES: [Memory; 3] = [
+    Memory { resident: false, bytes: 0, batch_bytes: 0 },
+    Memory { resident: true, bytes: 1 << 30, batch_bytes: BATCH_BYTES },
+    Memory { resident: false, bytes: 0, batch_bytes: 3 * BLOCK_SIZE as u64 },
+];
 
 /// Where the words begin.
 const BEGINNINGS: [&str; 4] = ["", "a01.S.*", "L.S.*.r.C.S.*", "L.C.h9.S.*.s1.r"];
@@ -406,7 +410,7 @@ pub fn exhaustive(depth: u32, bug: Option<Bug>, threads: usize) -> Checked<u64> 
                         rest /= steps;
                     }
                     tried.fetch_add(1, Ordering::Relaxed);
-                    if let Err(violation) = run_word(&word, MEMORIES[number % 2]) {
+                    if let Err(violation) = run_word(&word, MEMORIES[number % 3]) {
                         failed.lock().expect("unpoisoned").get_or_insert(violation);
                     }
                 }
@@ -422,7 +426,7 @@ pub fn exhaustive(depth: u32, bug: Option<Bug>, threads: usize) -> Checked<u64> 
 /// One long life.
 fn live(seed: u64, steps: usize) -> Checked<()> {
     let mut random = Random::new(seed);
-    let mut run = Run::start(MEMORIES[(seed % 2) as usize])?;
+    let mut run = Run::start(MEMORIES[(seed % 3) as usize])?;
     for _ in 0..steps {
         // Mostly use, sometimes trouble, never a database that vanished: that is the end of a life.
         let step = match random.below(10) {

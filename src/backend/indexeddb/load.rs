@@ -10,7 +10,7 @@ use super::js::{Database, Request, Store, Transaction, end_of, factory, promise_
 use super::records::{STORES, VERSION, begin, create_stores, fence_key, fence_of, load, number, put_fence};
 use super::trouble::trouble;
 use super::{Options, witness};
-use crate::backend::queue::{Fence, Memory, Queue, take_over};
+use crate::backend::queue::{BATCH_BYTES, Fence, Memory, Queue, take_over};
 use crate::error::{Error, ErrorKind, Result, fail};
 use crate::log::plan::Area;
 
@@ -106,6 +106,7 @@ async fn take(
     let memory = Memory {
         resident: options.resident,
         bytes: if options.resident { options.resident_limit_bytes } else { options.cache_bytes },
+        batch_bytes: BATCH_BYTES,
     };
     let mut queue = Queue::new(place, fence.owner, memory);
     // Lengths first: they say which areas there are.

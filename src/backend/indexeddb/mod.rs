@@ -58,7 +58,8 @@ impl Default for Options {
     }
 }
 
-/// A database that this worker owns. Clones are the same one.
+/// A database that this worker owns. Clones are the same one. Dropping the last without [`IndexedDb::closed`] gives
+/// up what is queued, as a crash would.
 #[derive(Clone)]
 pub struct IndexedDb {
     shared: Arc<Shared>,
@@ -98,7 +99,8 @@ impl IndexedDb {
     /// [`Options::strict`] says.
     ///
     /// # Errors
-    /// * `Full`, `Fenced`: nothing applied since the flush before this one is on the medium, nor ever will be.
+    /// * `Full`, `Fenced`: nothing applied since the last flush that was done is on the medium, nor ever will
+    ///   be.
     /// * `Lost`, `Io`, `Poisoned`: some of it may be.
     ///
     /// After an error nothing can be applied or read; open the database again.

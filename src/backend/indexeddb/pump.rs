@@ -60,8 +60,6 @@ struct Handlers {
     abort: Closure<dyn FnMut()>,
     close: Closure<dyn FnMut()>,
     version_change: Closure<dyn FnMut()>,
-    timer: Closure<dyn FnMut()>,
-    watchdog: Closure<dyn FnMut()>,
 }
 
 fn function<T: ?Sized>(closure: &Closure<T>) -> &Function {
@@ -85,11 +83,6 @@ impl Shared {
                 abort: handler(weak, Self::on_abort),
                 close: handler(weak, Self::on_close),
                 version_change: handler(weak, Self::on_version_change),
-                timer: handler(weak, |shared| {
-                    shared.link.timer_runs.set(false);
-                    shared.pump();
-                }),
-                watchdog: handler(weak, Self::on_watchdog),
             };
             let link = Link {
                 database: RefCell::new(None),
@@ -123,7 +116,10 @@ impl Shared {
         if self.queue().queued_bytes() >= EAGER_BYTES {
             self.pump();
         } else if !self.link.timer_runs.replace(true) {
-            set_timeout(function(&self.link.handlers.timer), IDLE_MS);
+            self.later(IDLE_MS, |shared| {
+                shared.link.timer_runs.set(false);
+                shared.pump();
+            });
         }
     }
 
@@ -252,26 +248,30 @@ impl Shared {
         }
     }
 
-    fn watch(&self) {
+    fn watch(self: &Arc<Self>) {
         if !self.link.watchdog_runs.replace(true) {
-            set_timeout(function(&self.link.handlers.watchdog), PATIENCE_MS);
+            self.later(PATIENCE_MS, Self::look);
         }
     }
 
+    /// Calls this after some time, if anything is left of the store by then.
+    fn later(self: &Arc<Self>, ms: u32, call: impl FnOnce(&Arc<Self>) + 'static) {
+        let weak = Arc::downgrade(self);
+        let call = Closure::once_into_js(move || weak.upgrade().map_or((), |shared| call(&shared)));
+        set_timeout(call.unchecked_ref(), ms);
+    }
+
     /// Looks whether the transaction under way has been so for too long.
-    fn on_watchdog(self: &Arc<Self>) {
+    fn look(self: &Arc<Self>) {
         self.link.watchdog_runs.set(false);
         let number = self.link.under_way.borrow().as_ref().map(|(number, _)| *number);
         let Some(number) = number else { return };
-        let weak = Arc::downgrade(self);
-        let again = Closure::once_into_js(move || {
-            let Some(shared) = weak.upgrade() else { return };
+        self.later(PATIENCE_MS, move |shared| {
             let still = shared.link.under_way.borrow().as_ref().is_some_and(|(now, _)| *now == number);
             if still {
                 shared.disconnected("the browser has not answered for a long time");
             }
         });
-        set_timeout(again.unchecked_ref(), PATIENCE_MS);
     }
 
     pub(super) fn wake_me(&self, waker: &Waker) {
@@ -281,6 +281,20 @@ impl Shared {
     pub(super) fn wake(&self) {
         let wakers = std::mem::take(&mut *self.link.wakers.borrow_mut());
         wakers.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Drop for Link {
+    /// What is queued is given up, as in a crash; nobody is called any more.
+    fn drop(&mut self) {
+        if let Some((_, transaction)) = self.under_way.get_mut().take() {
+            forget(&transaction);
+        }
+        if let Some(database) = self.database.get_mut().take() {
+            database.set_onclose(None);
+            database.set_onversionchange(None);
+            database.close();
+        }
     }
 }
 

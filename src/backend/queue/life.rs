@@ -39,7 +39,7 @@ pub enum Next {
 /// Something to wait for: see [`Queue::flush`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ticket {
-    /// The batch with the first op since the flush before.
+    /// The oldest batch that no flush has been answered for.
     first: u64,
     number: u64,
     strict: bool,
@@ -84,6 +84,8 @@ pub(super) struct Life {
     strict_complete: u64,
     /// A strict flush was asked for up to here.
     wanted: u64,
+    /// A flush up to here was found done.
+    answered: u64,
     under_way: Option<Transaction>,
     /// What was under way when the connection died.
     again: Option<Transaction>,
@@ -108,6 +110,7 @@ impl Life {
             complete: 0,
             strict_complete: 0,
             wanted: 0,
+            answered: 0,
             under_way: None,
             again: None,
             reconnecting: false,
@@ -282,17 +285,16 @@ impl Queue {
         if strict {
             self.life.wanted = self.life.wanted.max(self.newest);
         }
-        let first = self.first_since_flush.take().unwrap_or(self.newest + 1);
-        Ticket { first, number: self.newest, strict }
+        Ticket { first: self.life.answered + 1, number: self.newest, strict }
     }
 
     /// Whether what the ticket asked for is done.
     ///
     /// # Errors
-    /// The reason the queue died of, if it died before. `Full`, `Fenced`: nothing applied since the flush before
-    /// this one is on the medium, and never will be. `Lost`, `Io`, `Poisoned`: it may be there in part.
-    pub fn is_flushed(&self, ticket: Ticket) -> Result<bool> {
-        let life = &self.life;
+    /// The reason the queue died of, if it died before. `Full`, `Fenced`: nothing applied since the last flush
+    /// that was found done is on the medium, nor ever will be. `Lost`, `Io`, `Poisoned`: it may be there in part.
+    pub fn is_flushed(&mut self, ticket: Ticket) -> Result<bool> {
+        let life = &mut self.life;
         let started = life.under_way.as_ref().map_or(0, |under_way| under_way.number);
         let complete = if planted(Bug::AcknowledgeBeforeComplete) { started } else { life.complete };
         let lasts = !ticket.strict
@@ -300,6 +302,7 @@ impl Queue {
             || planted(Bug::RelaxedIsStrict)
             || planted(Bug::AcknowledgeBeforeComplete);
         if complete.max(life.complete) >= ticket.number && lasts {
+            life.answered = life.answered.max(ticket.number);
             return Ok(true);
         }
         match &life.death {

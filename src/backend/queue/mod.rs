@@ -35,7 +35,7 @@ use crate::error::{Error, ErrorKind, Result, fail};
 use crate::log::plan::{Area, Op};
 use crate::planted::{Bug, planted};
 
-/// A batch takes no more ops once it has this many bytes: the next one starts.
+/// What suits a browser as [`Memory::batch_bytes`].
 pub const BATCH_BYTES: u64 = 4 << 20;
 
 /// How much of the base is held in memory.
@@ -45,6 +45,8 @@ pub struct Memory {
     pub resident: bool,
     /// Bytes of extents at most: the cache, or with `resident` the whole base.
     pub bytes: u64,
+    /// A batch takes no more ops once it has this many bytes: the next one starts.
+    pub batch_bytes: u64,
 }
 
 /// The queue of one life of a store: its records in memory, and what of them is not on the medium yet.
@@ -60,8 +62,6 @@ pub struct Queue {
     waiting: VecDeque<Batch>,
     /// The number of the newest batch.
     newest: u64,
-    /// The batch that got the first op since the last flush.
-    first_since_flush: Option<u64>,
     queued_bytes: u64,
     /// The op being applied has its batch: all of an op is in one.
     op_has_batch: bool,
@@ -81,7 +81,6 @@ impl Queue {
             base: Base::new(memory.resident, usize::try_from(memory.bytes).unwrap_or(usize::MAX)),
             waiting: VecDeque::new(),
             newest: 0,
-            first_since_flush: None,
             queued_bytes: 0,
             op_has_batch: false,
             life: Life::new(owner),
@@ -336,13 +335,12 @@ impl Queue {
 
     /// The batch that the next op goes into; `bytes` is what the op brings.
     fn batch(&mut self, bytes: u64) -> &mut Batch {
-        let full = self.waiting.back().is_none_or(|last| last.bytes >= BATCH_BYTES);
+        let full = self.waiting.back().is_none_or(|last| last.bytes >= self.memory.batch_bytes);
         if full && (!self.op_has_batch || planted(Bug::TearOp)) {
             self.newest += 1;
             self.waiting.push_back(Batch::new(self.newest));
         }
         self.op_has_batch = true;
-        self.first_since_flush.get_or_insert(self.newest);
         self.queued_bytes += bytes;
         let batch = self.waiting.back_mut().expect("just made sure of");
         batch.bytes += bytes;

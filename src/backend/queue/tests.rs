@@ -14,8 +14,8 @@ use crate::log::source::Source;
 
 const PAGE: u64 = BLOCK_SIZE as u64;
 
-const SMALL: Memory = Memory { resident: false, bytes: 0 };
-const RESIDENT: Memory = Memory { resident: true, bytes: 1 << 30 };
+const SMALL: Memory = Memory { resident: false, bytes: 0, batch_bytes: 3 * PAGE };
+const RESIDENT: Memory = Memory { resident: true, bytes: 1 << 30, batch_bytes: BATCH_BYTES };
 
 fn area(random: &mut Random) -> Area {
     *random.pick(&[
@@ -172,7 +172,7 @@ fn strict_flush_of_what_was_written_relaxed_takes_one_more_transaction() {
 
 #[test]
 fn base_in_memory_is_full_at_its_limit_and_goes_on_below_it() {
-    let tab = SimOrigin::new().open(Memory { resident: true, bytes: 8 * PAGE }).unwrap();
+    let tab = SimOrigin::new().open(Memory { bytes: 8 * PAGE, ..RESIDENT }).unwrap();
     tab.apply(&Op::Create(Area::Base)).unwrap();
     tab.apply(&write(Area::Base, 0, 8)).unwrap();
     let error = tab.apply(&write(Area::Base, 8, 1)).unwrap_err();

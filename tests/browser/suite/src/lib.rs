@@ -18,8 +18,10 @@ mod ops;
 #[path = "../../../backends/volume.rs"]
 mod volume;
 
+mod indexeddb;
 mod opfs;
 mod place;
+mod trouble;
 mod wait;
 
 use wasm_bindgen::JsValue;
@@ -41,6 +43,29 @@ macro_rules! run_in_memory {
     };
 }
 
+/// The same functions in IndexedDB, read on demand.
+macro_rules! run_on_indexeddb {
+    ($module:ident: $($name:ident,)*) => {
+        &[$(("indexeddb", stringify!($name), $module::$name::<indexeddb::InIndexedDb<false>> as fn()),)*]
+            as &[Test]
+    };
+}
+
+/// The same functions in IndexedDB, held in memory.
+macro_rules! run_on_resident {
+    ($module:ident: $($name:ident,)*) => {
+        &[$(("resident", stringify!($name), $module::$name::<indexeddb::InIndexedDb<true>> as fn()),)*]
+            as &[Test]
+    };
+}
+
+/// What only IndexedDB has.
+macro_rules! run_in_trouble {
+    ($module:ident: $($name:ident,)*) => {
+        &[$(("indexeddb", stringify!($name), $module::$name as fn()),)*] as &[Test]
+    };
+}
+
 /// What only OPFS has.
 macro_rules! run_alone {
     ($module:ident: $($name:ident,)*) => {
@@ -49,7 +74,7 @@ macro_rules! run_alone {
 }
 
 fn tests() -> impl Iterator<Item = &'static Test> {
-    let lists: [&'static [Test]; 9] = [
+    let lists: [&'static [Test]; 18] = [
         every_backend!(run_in_memory),
         every_real_backend!(run_in_memory),
         every_volume!(run_in_memory),
@@ -59,6 +84,15 @@ fn tests() -> impl Iterator<Item = &'static Test> {
         every_volume!(run_on_opfs),
         every_damaged_volume!(run_on_opfs),
         place_tests(),
+        every_backend!(run_on_indexeddb),
+        every_real_backend!(run_on_indexeddb),
+        every_volume!(run_on_indexeddb),
+        every_damaged_volume!(run_on_indexeddb),
+        every_backend!(run_on_resident),
+        every_real_backend!(run_on_resident),
+        every_volume!(run_on_resident),
+        every_damaged_volume!(run_on_resident),
+        trouble_tests(),
     ];
     lists.into_iter().flatten()
 }
@@ -80,6 +114,26 @@ fn place_tests() -> &'static [Test] {
         commits_go_on_while_no_file_is_ready,
         keeper_of_a_dropped_store_has_nothing_to_do,
         released_store_opens_again_at_once,
+    }
+}
+
+fn trouble_tests() -> &'static [Test] {
+    run_in_trouble! { trouble:
+        second_open_takes_over_and_the_first_is_fenced,
+        unflushed_commits_of_a_dropped_store_are_lost_as_a_whole,
+        no_quota_is_full_and_nothing_of_it_is_there,
+        aborted_transaction_is_tried_once_more,
+        dead_connection_is_replaced_and_what_was_queued_is_given_again,
+        connection_that_stays_dead_ends_every_promise,
+        read_on_a_dead_connection_connects_anew,
+        vanished_database_is_lost_until_it_is_destroyed,
+        database_deleted_by_another_tab_keeps_what_was_queued_and_is_fenced,
+        database_too_large_for_memory_is_refused_with_the_limit,
+        impossible_names_are_misuse_and_absent_ones_are_not_found,
+        databases_are_listed_and_destroyed,
+        store_is_exported_and_imported_byte_for_byte,
+        import_without_meta_is_refused_and_leaves_nothing,
+        no_value_has_64_kib,
     }
 }
 
