@@ -42,6 +42,8 @@ export interface World {
   begin(call: Call, wanted: (by: string) => void): Promise<{ session?: Session; answer: unknown }>;
   /** What the wasm had to say before it trapped. */
   lastWords(): string | undefined;
+  /** A clock, ms. */
+  now(): number;
   /** Lets waiting messages in. */
   breathe(): Promise<void>;
   /** Ends the worker. */
@@ -102,7 +104,7 @@ export class Mailbox {
         if (turn.length > 0) await this.#acknowledge(turn);
         // Looked at again: a call may have come after the turn had ended.
         else if (this.#next() < 0) break;
-        if (performance.now() - this.#tended > TEND_MS) await this.#tend(false);
+        if (this.#world.now() - this.#tended > TEND_MS) await this.#tend(false);
       }
     } finally {
       this.#busy = false;
@@ -119,7 +121,7 @@ export class Mailbox {
   /** Executes what may run, for one turn; the answers. */
   async #turn(): Promise<Outgoing[]> {
     const turn: Outgoing[] = [];
-    this.#begun = performance.now();
+    this.#begun = this.#world.now();
     for (;;) {
       const at = this.#next();
       const call = this.#queue[at];
@@ -130,7 +132,7 @@ export class Mailbox {
       const answer = await this.#answer(call);
       if (this.#dead) return [];
       if (call.id !== 0) turn.push(answer);
-      if (performance.now() - this.#begun > TURN_MS) return turn;
+      if (this.#world.now() - this.#begun > TURN_MS) return turn;
     }
   }
 
@@ -173,7 +175,8 @@ export class Mailbox {
   async #owned(call: Call, op: Runs, runner: Runner): Promise<unknown> {
     const { request } = call;
     if ((op === "commit" || (isImport(op) && op !== "importStart")) && call.tx === undefined) throw outOfOrder(op);
-    const result = await runner.run(op, request as never, call.tx).catch((error: unknown) => {
+    const witnessed = (call.durability ?? this.#session?.durability) === "witnessed";
+    const result = await runner.run(op, request as never, call.tx, witnessed).catch((error: unknown) => {
       if (call.tx !== undefined && op !== "rollback" && !isImport(op)) this.#lost(runner, error);
       throw error;
     });
@@ -269,7 +272,7 @@ export class Mailbox {
   /** One bounded step of background work; whether there is more. What fails is told, and ends it. */
   async #tend(idle: boolean): Promise<boolean> {
     const engine = this.#session?.engine;
-    this.#tended = performance.now();
+    this.#tended = this.#world.now();
     if (!engine) return false;
     try {
       await this.#settling?.rest();
@@ -286,9 +289,9 @@ export class Mailbox {
 
   async #breathe(): Promise<void> {
     if (this.#cancelled) throw cancelled("between two chunks of its rows; what it had changed is undone");
-    if (performance.now() - this.#begun <= TURN_MS) return;
+    if (this.#world.now() - this.#begun <= TURN_MS) return;
     await this.#world.breathe();
-    this.#begun = performance.now();
+    this.#begun = this.#world.now();
     if (this.#cancelled) throw cancelled("between two chunks of its rows; what it had changed is undone");
   }
 

@@ -14,6 +14,9 @@ const CHUNK_ROWS = 0x7fff_ffff;
 const CHUNK_BYTES = 1 << 20;
 const BEGIN: Record<Mode, string> = { deferred: "BEGIN", immediate: "BEGIN IMMEDIATE", exclusive: "BEGIN EXCLUSIVE" };
 
+/** Operations that may end in a commit. */
+const COMMITS: ReadonlySet<Op> = new Set<Op>(["run", "statement", "cursor", "fetch", "commit", "batch"]);
+
 /** What runs here: every operation on an open database. */
 export type Runs = Exclude<Op, "open" | "importStore" | "storage" | "sync">;
 type Handlers = { [K in Runs]: (args: Args<K>, tx: number | undefined) => Promise<Result<K>> };
@@ -32,6 +35,7 @@ export class Runner {
   #lastCursor = 0;
   #exporting = false;
   #importing = false;
+  #witnessed = false;
   /** What runs belongs to a transaction of somebody who ends it in another way. */
   #inside = false;
 
@@ -42,10 +46,15 @@ export class Runner {
     this.#statements = new Statements(engine);
   }
 
-  /** Runs `op` for the transaction `tx`, or for nobody's. */
-  run<K extends Runs>(op: K, args: Args<K>, tx: number | undefined): Promise<Result<K>> {
+  /** Runs `op` for the transaction `tx`, or for nobody's. `witnessed`: what it commits is to be that durable. */
+  async run<K extends Runs>(op: K, args: Args<K>, tx: number | undefined, witnessed = false): Promise<Result<K>> {
     const handler = this.#handlers[op] as Handlers[K] | undefined;
     if (!handler) throw new DataSyncError("Misuse", `There is no operation "${op}". Are worker and page of one version?`);
+    if (witnessed !== this.#witnessed && COMMITS.has(op)) {
+      // Applied otherwise: the barrier is the mailbox's, once for a whole turn.
+      await this.#plain(`PRAGMA datasync_durability = ${witnessed ? "witnessed" : "applied"}`);
+      this.#witnessed = witnessed;
+    }
     this.#inside = tx !== undefined;
     return handler(args, tx);
   }

@@ -14,7 +14,7 @@ const CACHED = 64;
 /** What is left of a text when only this follows: nothing. */
 const BLANK = /^(?:\s|;|--[^\n]*(?:\n|$)|\/\*[^]*?(?:\*\/|$))*$/;
 /** Statements after which columns may have other names. */
-const SCHEMA = /^(?:\s|;|--[^\n]*(?:\n|$)|\/\*[^]*?\*\/)*(?:create|drop|alter|attach|detach|pragma|rollback|reindex|vacuum)\b/i;
+const SCHEMA = /^(?:\s|;|--[^\n]*(?:\n|$)|\/\*[^]*?\*\/)*(?:create|drop|alter|attach|detach|pragma(?!\s+datasync_)|rollback|reindex|vacuum)\b/i;
 
 /** Statements that begin or end transactions; ROLLBACK TO a savepoint does not. */
 const BOUNDARY = /^(?:\s|;|--[^\n]*(?:\n|$)|\/\*[^]*?\*\/)*(?:begin|commit|end|rollback(?!\s+(?:transaction\s+)?to))\b/i;

@@ -20,6 +20,7 @@ const mailbox = new Mailbox({
     return { session, answer: session.answer };
   },
   lastWords,
+  now: () => performance.now(),
   breathe: letMessagesIn,
   end: () => self.close(),
 });

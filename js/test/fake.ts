@@ -16,6 +16,7 @@ export class FakeSession {
   settles = 0;
   tends = 0;
   released = false;
+  pragmas: string[] = [];
   /** `undefined`: the barrier is over at once. */
   barrier: (() => Promise<void>) | undefined;
   #before: unknown[] | undefined;
@@ -31,9 +32,10 @@ export class FakeSession {
     const end = semicolon < 0 ? rest.length : semicolon + 1;
     const text = rest.slice(blank, end).replace(/;$/, "").trim();
     const word = (text.split(" ")[0] ?? "").toUpperCase();
-    if (!/^(PUT|GET|BEGIN|COMMIT|ROLLBACK|FAIL|ABORT|TRAP|SAVEPOINT|RELEASE)$/.test(word)) {
+    if (!/^(PUT|GET|BEGIN|COMMIT|ROLLBACK|FAIL|ABORT|TRAP|SAVEPOINT|RELEASE|PRAGMA)$/.test(word)) {
       throw Object.assign(new Error(`near "${word}": syntax error`), { kind: "Sql", code: 1 });
     }
+    if (word === "PRAGMA") this.pragmas.push(text);
     this.#last += 1;
     this.#statements.set(this.#last, { sql: word, params: [], at: 0 });
     const parameters = [...text.matchAll(/[?]|:\w+/g)].map(([name]) => (name === "?" ? null : name));
@@ -169,6 +171,8 @@ export async function opened(durability: Durability = "durable") {
       answer: "open",
     }),
     lastWords: () => undefined,
+    // A clock that stands still: turns end when there is nothing left, on a busy machine too.
+    now: () => 0,
     breathe: async () => {
       breaths += 1;
     },

@@ -65,6 +65,14 @@ test("applied_answers_do_not_wait_and_are_synced_soon", async () => {
   assert.equal(session.settles, 2, "at a hundred undurable ones, without being asked");
 });
 
+test("a_witnessed_commit_is_asked_for_once_and_taken_back", async () => {
+  const { session, run } = await opened();
+  await run("PUT ?", [1], { durability: "witnessed" });
+  await run("PUT ?", [2], { durability: "witnessed" });
+  await run("PUT ?", [3]);
+  assert.deepEqual(session.pragmas, ["PRAGMA datasync_durability = witnessed", "PRAGMA datasync_durability = applied"]);
+});
+
 test("calls_of_others_wait_until_the_transaction_is_over", async () => {
   const { session, run, call } = await opened();
   await call({ op: "begin", id: 1 });

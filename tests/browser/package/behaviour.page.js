@@ -480,6 +480,16 @@ export const promises = {
     equal(done.durable, done.committed);
   },
 
+  async a_witnessed_commit_takes_a_second_barrier(use) {
+    const db = await use.db({ durability: "witnessed" });
+    await db.exec("CREATE TABLE t(a)");
+    const before = await db.stats();
+    for (let n = 0; n < 5; n += 1) await db.exec("INSERT INTO t VALUES (?)", [n]);
+    const { barriers } = await db.stats();
+    if (barriers - before.barriers < 10) throw new Error(`${barriers - before.barriers} barriers for 5 witnessed commits`);
+    equal((await db.storage()).durability, use.keeps ? "witnessed" : "none");
+  },
+
   async storage_says_where_and_why(use) {
     const db = await use.db();
     const info = await db.storage();
