@@ -47,7 +47,7 @@ export async function missing(backend: Backend): Promise<DataSyncError | undefin
   if (globalThis.isSecureContext === false) {
     return environment(
       `The page at ${globalThis.location?.origin ?? "this address"} is no secure context, where browsers offer no ` +
-        "storage that is safe to use. Serve it over https, or from http://localhost.",
+        "storage that is safe to use. Serve it over https, or from localhost.",
     );
   }
   if (!globalThis.navigator?.locks) {

@@ -113,4 +113,3 @@ function stopped(signal: AbortSignal | undefined, tx: Transaction): { promise: P
   signal?.addEventListener("abort", stop);
   return { promise, forget: () => signal?.removeEventListener("abort", stop) };
 }
-

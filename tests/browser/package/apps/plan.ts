@@ -1,12 +1,12 @@
-// The plan's example (its step 12), as it was written there, but for the import's path and two signs that are
+// The plan's example (its step 12), as it was written there, but for the path of the import, blanks at the ends of lines, and two signs that are
 // written as escapes. It is compiled and run as it stands; nothing here is ours to tidy.
 
-import init, { 
-    SQLiteDB, 
-    DatabaseConfig, 
-    QueryResult, 
+import init, {
+    SQLiteDB,
+    DatabaseConfig,
+    QueryResult,
     TransactionOptions,
-    IsolationLevel 
+    IsolationLevel
 } from 'datasync';
 
 async function main() {
@@ -57,14 +57,14 @@ async function main() {
 
         try {
             const userResult: QueryResult = await db.execute(`
-                INSERT INTO users (username, email) VALUES 
+                INSERT INTO users (username, email) VALUES
                 ('alice', 'alice@example.com'),
                 ('bob', 'bob@example.com')
             `);
             console.log(`Inserted ${userResult.affected_rows} users`);
 
             const postResult: QueryResult = await db.execute(`
-                INSERT INTO posts (user_id, title, content) VALUES 
+                INSERT INTO posts (user_id, title, content) VALUES
                 (1, 'Hello World', 'This is my first post!'),
                 (2, 'Rust + WASM is Amazing', 'Love the type safety and performance')
             `);
@@ -89,7 +89,7 @@ async function main() {
         console.log('Query results:');
         console.log(`Columns: ${joinResult.columns.join(', ')}`);
         console.log(`Execution time: ${joinResult.execution_time_ms.toFixed(2)}ms`);
-        
+
         joinResult.rows.forEach((row, index) => {
             console.log(`Row ${index + 1}:`, row.values.map(v => {
                 if (v.type === 'Text') return v.value;
@@ -101,12 +101,12 @@ async function main() {
 
         // Test persistence - close and reopen
         await db.close();
-        
+
         const db2 = new SQLiteDB(config);
         const persistenceTest: QueryResult = await db2.execute(
             'SELECT COUNT(*) as user_count FROM users'
         );
-        
+
         const userCount = persistenceTest.rows[0].values;
         if (userCount.type === 'Integer' && userCount.value === 2) {
             console.log('\u2705 Data persistence verified!');
