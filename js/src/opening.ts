@@ -83,7 +83,7 @@ async function writeFiles(backend: Backend, name: string, files: StoreFile[]): P
   try {
     for (const file of files) {
       await way.file(file.name);
-      for (let at = 0; at < file.bytes.byteLength; at += PIECE) way.write(file.bytes.subarray(at, at + PIECE));
+      for (let at = 0; at < file.bytes.byteLength; at += PIECE) await way.write(file.bytes.subarray(at, at + PIECE));
     }
     await way.finish();
   } catch (error) {
@@ -147,7 +147,9 @@ function mediumOf(backend: Backend, options: WireOptions, reads: WireStorage["re
     case "opfs":
       return Medium.opfs(name, readOnly ? "readOnly" : create ? "create" : "existing");
     case "indexeddb":
-      return Medium.indexeddb(name, JSON.stringify({ resident: reads === "resident", residentLimitBytes, cacheBytes, create, readOnly }));
+      return Medium.indexeddb(name, JSON.stringify({
+        resident: reads === "resident", residentLimitBytes, cacheBytes, create: create && !readOnly,
+      }));
     case "memory":
       return Medium.memory(name);
   }

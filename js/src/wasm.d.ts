@@ -13,7 +13,7 @@ declare module "datasync-wasm" {
   export class StoreImport {
     static begin(backend: string, name: string): Promise<StoreImport>;
     file(name: string): Promise<void>;
-    write(bytes: Uint8Array): void;
+    write(bytes: Uint8Array): void | Promise<void>;
     finish(): Promise<void>;
     cancel(): Promise<void>;
   }
