@@ -10,15 +10,18 @@ import { asError, type DataSyncError } from "./errors.ts";
 import { missing, wasmFailed } from "./environment.ts";
 import { take, type Lock } from "./lock.ts";
 import type { Session } from "./mailbox.ts";
-import { placesOf } from "./places.ts";
+import { isIn } from "./places.ts";
 import type { Opening, WireOptions, WireStorage } from "./protocol.ts";
 import type { Backend, RecoveryReport, StoreFile } from "./types.ts";
+import { mourn, remember } from "./witness.ts";
 
 interface Choice {
   backend: Backend;
   why: string;
   /** Nobody asked for it, and nothing is there: another may be tried. */
   free: boolean;
+  /** There is no database yet. */
+  absent: boolean;
 }
 
 /** Bytes written at a time. */
@@ -36,8 +39,10 @@ export async function openSession(
   const lock = await lockFor(options, wanted);
   try {
     const choice = await choose(options);
+    if (choice.absent) await mourn(options.name, choice.free ? ["opfs", "indexeddb"] : [choice.backend]);
     await loading;
     const { engine, storage } = await startOn(choice, options);
+    if (choice.absent) await remember(options.name, storage.backend);
     const recovery = camel(JSON.parse(engine.raw.recovery())) as RecoveryReport;
     const { durability = "durable", autoSync } = options;
     return {
@@ -63,6 +68,7 @@ export async function importFiles({ options, module, files }: Opening & { files:
     const { backend } = await choose(options);
     await loading;
     await writeFiles(backend, options.name, files);
+    await remember(options.name, backend);
     return { backend };
   } finally {
     lock?.release();
@@ -100,15 +106,18 @@ async function lockFor(options: WireOptions, wanted: (by: string) => void): Prom
 }
 
 async function choose({ name, backend }: WireOptions): Promise<Choice> {
-  if (backend !== undefined) return { backend, why: `The application asked for "${backend}".`, free: false };
-  const there = await placesOf(name);
-  const noOpfs = await missing("opfs");
-  if (there.includes("opfs") && !noOpfs) return { backend: "opfs", why: "The database is there already.", free: false };
-  if (there.includes("indexeddb")) {
-    return { backend: "indexeddb", why: "The database is there already; export and import move it.", free: false };
+  if (backend === "memory") return { backend, why: 'The application asked for "memory".', free: false, absent: false };
+  if (backend !== undefined) {
+    const absent = !(await isIn(name, backend));
+    return { backend, why: `The application asked for "${backend}".`, free: false, absent };
   }
-  if (!noOpfs) return { backend: "opfs", why: "OPFS sync access handles work here, and are the fastest.", free: true };
-  return { backend: "indexeddb", why: `OPFS does not work here: ${noOpfs.message}`, free: true };
+  const here = { why: "The database is there already.", free: false, absent: false };
+  const noOpfs = await missing("opfs");
+  if (!noOpfs && (await isIn(name, "opfs"))) return { backend: "opfs", ...here };
+  if (await isIn(name, "indexeddb")) return { backend: "indexeddb", ...here };
+  const fresh = { free: true, absent: true };
+  if (!noOpfs) return { backend: "opfs", why: "OPFS sync access handles work here, and are the fastest.", ...fresh };
+  return { backend: "indexeddb", why: `OPFS does not work here: ${noOpfs.message}`, ...fresh };
 }
 
 async function startOn(choice: Choice, options: WireOptions): Promise<{ engine: Engine; storage: WireStorage }> {

@@ -4,6 +4,7 @@
 
 import { DataSyncError } from "./errors.ts";
 import type { Backend, DatabaseInfo } from "./types.ts";
+import { forget } from "./witness.ts";
 
 /** The OPFS directory that holds one directory for every database. */
 export const OPFS_ROOT = "datasync";
@@ -36,9 +37,15 @@ export async function everywhere(): Promise<DatabaseInfo[]> {
   ];
 }
 
-/** In which kinds of storage there is a database of this name. */
-export async function placesOf(name: string): Promise<DatabaseInfo["backend"][]> {
-  return (await everywhere()).filter((found) => found.name === name).map((found) => found.backend);
+/** Whether `backend` holds a database of this name. */
+export async function isIn(name: string, backend: DatabaseInfo["backend"]): Promise<boolean> {
+  if (backend === "indexeddb") return (await inIndexedDb()).includes(name);
+  try {
+    const directory = await root();
+    return (await directory?.getDirectoryHandle(encodeURIComponent(name))) !== undefined;
+  } catch {
+    return false;
+  }
 }
 
 /** Removes the database from `backend`, or from wherever it is. */
@@ -46,6 +53,7 @@ export async function destroyAt(name: string, backend: Exclude<Backend, "memory"
   const remove = async () => {
     if (backend !== "indexeddb") await removeFiles(name);
     if (backend !== "opfs") await removeRecords(name);
+    await forget(name, backend);
   };
   const locks = globalThis.navigator?.locks;
   if (!locks) return remove();

@@ -120,6 +120,89 @@ export const extras = {
     }
   },
 
+  async a_quota_that_ends_in_mid_transaction_is_full_and_nothing_is_lost({ context, app, visit, ready }) {
+    for (const backend of ["opfs", "indexeddb"]) {
+      const wrong = await visit(context, app, app.page, async ({ page, printed }) => {
+        await ready(page, printed);
+        const answer = await page.evaluate(`${OPEN}({ name: "quota", backend: "${backend}" })`);
+        if (answer !== "open") return answer;
+        await page.evaluate(async () => void (await db.exec("CREATE TABLE t(a, b); INSERT INTO t VALUES (1, 'kept')")));
+        const devtools = await context.newCDPSession(page);
+        const { usage } = await page.evaluate(() => navigator.storage.estimate());
+        const quota = (quotaSize) => devtools.send("Storage.overrideQuotaForOrigin", { origin: app.url, ...(quotaSize && { quotaSize }) });
+        await quota(usage + (3 << 20));
+        const found = await page.evaluate(() => db.transaction(async (tx) => {
+          for (let n = 0; n < 40; n += 1) await tx.exec("INSERT INTO t VALUES (2, randomblob(1000000))");
+        }).then(() => "committed", (error) => `${error.kind}: ${error.message}`));
+        await quota();
+        const seen = await page.evaluate(async (backend) => {
+          const rows = await db.query("SELECT a, count(*) AS n FROM t GROUP BY a").catch((error) => error.kind);
+          await db.close().catch(() => {});
+          const again = await check.datasync.open({ name: "quota", backend });
+          const left = await again.query("SELECT a, count(*) AS n FROM t GROUP BY a");
+          await again.exec("INSERT INTO t VALUES (3, 'more')");
+          const { ok } = await again.verify();
+          await again.close();
+          await check.datasync.destroy("quota");
+          return { rows, left, ok };
+        }, backend);
+        const fine = /^Full: /.test(found) && JSON.stringify(seen.left) === '[{"a":1,"n":1}]' && seen.ok;
+        return fine ? undefined : `${backend}: ${found}; ${JSON.stringify(seen)}`;
+      });
+      if (wrong) return wrong;
+    }
+    return undefined;
+  },
+
+  async storage_that_vanished_is_told_and_not_made_anew({ context, app, visit, ready }) {
+    return visit(context, app, app.page, async ({ page, printed }) => {
+      await ready(page, printed);
+      return page.evaluate(async () => {
+        const { open, destroy } = check.datasync;
+        const gone = {
+          opfs: async () => (await (await navigator.storage.getDirectory()).getDirectoryHandle("datasync")).removeEntry("vanishes", { recursive: true }),
+          indexeddb: () => new Promise((resolve) => (indexedDB.deleteDatabase("datasync:vanishes").onsuccess = resolve)),
+        };
+        for (const backend of ["opfs", "indexeddb"]) {
+          const db = await open({ name: "vanishes", backend });
+          await db.exec("CREATE TABLE t(a)");
+          await db.close();
+          await gone[backend]();
+          for (const options of [{ backend }, {}]) {
+            const error = await open({ name: "vanishes", ...options }).then(() => "opened", (error) => `${error.kind}: ${error.message}`);
+            if (!/^Lost: .*destroy/.test(error)) throw new Error(`${backend}: ${error}`);
+          }
+          await destroy("vanishes");
+          const anew = await open({ name: "vanishes", backend });
+          if (anew.recovery.kind !== "created") throw new Error(anew.recovery.kind);
+          await anew.close();
+          await destroy("vanishes");
+        }
+      }).then(() => undefined);
+    });
+  },
+
+  async a_database_of_a_newer_program_is_refused_and_left_alone({ context, app, visit, ready }) {
+    return visit(context, app, app.page, async ({ page, printed }) => {
+      await ready(page, printed);
+      return page.evaluate(async () => {
+        const { SQLiteDB, open, destroy } = check.datasync;
+        const newer = new SQLiteDB({ name: "program", version: 3 });
+        await newer.execute("CREATE TABLE t(a)");
+        await newer.close();
+        const older = new SQLiteDB({ name: "program", version: 2 });
+        const error = await older.execute("DROP TABLE t").then(() => "opened", (error) => `${error.kind}: ${error.message}`);
+        await older.close();
+        const db = await open("program");
+        const left = [await db.query("SELECT * FROM t"), (await db.get("PRAGMA user_version")).user_version];
+        await db.close();
+        await destroy("program");
+        if (!/^Unsupported: .*version 3/.test(error)) throw new Error(error);
+        if (JSON.stringify(left) !== "[[],3]") throw new Error(JSON.stringify(left));
+      }).then(() => undefined);
+    });
+  },
+
   async the_plans_surface_behaves_as_its_names_say({ context, app, visit, ready }) {
     return visit(context, app, app.page, async ({ page, printed }) => {
       await ready(page, printed);
