@@ -22,7 +22,8 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Waits as long as `goes_on` says so, but not longer than `at_most`: not at all where no other thread could change it.
+/// Waits as long as `goes_on` says so, but not longer than `at_most`; not at all where no other thread could change
+/// it.
 pub(crate) fn wait_while<'a, T>(
     condition: &Condvar,
     mut guard: MutexGuard<'a, T>,

@@ -3,12 +3,16 @@
 //!
 //! Must not know: which area it is, JavaScript. The rules it keeps: every count is checked before it is
 //! believed, a short one is continued and a zero one is an error; after one failed barrier every later one
-//! fails too; bytes written ahead of need are not part of the file until the store asks for them.
+//! fails too; bytes written ahead of need are not part of the file until the store asks for them; appends that
+//! follow each other are one write, at the latest in the barrier that covers them.
 
 use super::count::{Answer, Refusal, believe};
 use super::trouble::{Doing, trouble};
 use crate::backend::rules::PAGE;
 use crate::error::{Error, ErrorKind, Result};
+
+/// Appended bytes are held back up to this many.
+const HELD_MAX: usize = 1 << 20;
 
 /// Zeros are written in pieces of at most this many bytes.
 const ZEROS: usize = 256 * 1024;
@@ -59,6 +63,9 @@ pub(super) struct Handle<F: SyncFile> {
     len: u64,
     /// Length in the browser, in bytes: behind `len` there are zeros, written ahead.
     size: u64,
+    /// Appended and not written yet: `held` belongs at byte `held_at`.
+    held: Vec<u8>,
+    held_at: u64,
     /// Changed since the last barrier.
     dirty: bool,
     /// A barrier has failed.
@@ -71,7 +78,8 @@ impl<F: SyncFile> Handle<F> {
         match file.size().and_then(|size| believe(size, usize::MAX)) {
             Ok(size) => {
                 let size = size as u64;
-                Ok(Self { file, path, len: size, size, dirty: false, broken: false })
+                let (held, held_at) = (Vec::new(), 0);
+                Ok(Self { file, path, len: size, size, held, held_at, dirty: false, broken: false })
             }
             Err(refusal) => {
                 file.close();
@@ -91,7 +99,13 @@ impl<F: SyncFile> Handle<F> {
     }
 
     /// Fills `buf` from `offset`; fewer bytes only at the end of the file.
-    pub(super) fn read(&self, offset: u64, buf: &mut [u8]) -> Result<usize> {
+    pub(super) fn read(&mut self, offset: u64, buf: &mut [u8]) -> Result<usize> {
+        if self.read_held(offset, buf) {
+            return Ok(buf.len());
+        }
+        if self.overlaps_held(offset, buf.len()) {
+            self.write_held()?;
+        }
         let there = usize::try_from(self.len.saturating_sub(offset)).unwrap_or(usize::MAX).min(buf.len());
         let mut done = 0;
         while done < there {
@@ -110,8 +124,53 @@ impl<F: SyncFile> Handle<F> {
         Ok(there)
     }
 
+    /// Fills `buf` from what is held back, if all of it is there.
+    fn read_held(&self, offset: u64, buf: &mut [u8]) -> bool {
+        let from = offset.checked_sub(self.held_at).and_then(|from| usize::try_from(from).ok());
+        let held = from.and_then(|from| self.held.get(from..)?.get(..buf.len()));
+        if let Some(bytes) = held {
+            buf.copy_from_slice(bytes);
+        }
+        held.is_some()
+    }
+
+    fn overlaps_held(&self, offset: u64, len: usize) -> bool {
+        let end = self.held_at + self.held.len() as u64;
+        offset < end && self.held_at < offset.saturating_add(len as u64)
+    }
+
+    /// Appends `bytes` at `offset`: with the next barrier, or before, together with what follows them.
+    pub(super) fn append(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
+        let follows = offset == self.held_at + self.held.len() as u64;
+        if !follows || self.held.len() + bytes.len() > HELD_MAX {
+            self.write_held()?;
+        }
+        if self.held.is_empty() {
+            self.held_at = offset;
+        }
+        self.held.extend_from_slice(bytes);
+        self.dirty = true;
+        self.len = self.len.max(offset + bytes.len() as u64);
+        Ok(())
+    }
+
+    /// Writes what is held back, with one call.
+    fn write_held(&mut self) -> Result<()> {
+        if self.held.is_empty() {
+            return Ok(());
+        }
+        let mut held = std::mem::take(&mut self.held);
+        let written = self.write_as(Doing::Write, self.held_at, &held);
+        // What could not be written now never will be: no barrier may say that it was.
+        self.broken |= written.is_err();
+        held.clear();
+        self.held = held;
+        written
+    }
+
     /// Writes all of `bytes` at `offset`.
     pub(super) fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.write_held()?;
         self.write_as(Doing::Write, offset, bytes)?;
         self.len = self.len.max(offset + bytes.len() as u64);
         Ok(())
@@ -139,6 +198,7 @@ impl<F: SyncFile> Handle<F> {
 
     /// Sets the length.
     pub(super) fn resize(&mut self, bytes: u64) -> Result<()> {
+        self.write_held()?;
         self.resize_as(Doing::Write, bytes)?;
         self.len = bytes;
         Ok(())
@@ -155,6 +215,7 @@ impl<F: SyncFile> Handle<F> {
     ///
     /// Zeros and not `truncate`: a write into a hole allocates, and may then find no space.
     pub(super) fn reserve(&mut self, bytes: u64) -> Result<()> {
+        self.write_held()?;
         self.write_ahead(bytes)?;
         self.len = self.len.max(bytes);
         Ok(())
@@ -187,6 +248,7 @@ impl<F: SyncFile> Handle<F> {
 
     /// Forgets the content: the file is empty, to be used again.
     pub(super) fn clear(&mut self) -> Result<()> {
+        self.held.clear();
         self.resize_as(Doing::Remove, 0)?;
         self.len = 0;
         Ok(())
@@ -204,16 +266,12 @@ impl<F: SyncFile> Handle<F> {
                 ),
             ));
         }
-        match self.file.flush() {
-            Ok(()) => {
-                self.dirty = false;
-                Ok(())
-            }
-            Err(refusal) => {
-                self.broken = true;
-                Err(trouble(Doing::Barrier, &self.path, refusal))
-            }
-        }
+        let written = self.write_held();
+        let flushed = written
+            .and_then(|()| self.file.flush().map_err(|refusal| trouble(Doing::Barrier, &self.path, refusal)));
+        self.dirty = flushed.is_err();
+        self.broken = flushed.is_err();
+        flushed
     }
 
     fn at_byte(&self, doing: Doing, at: u64, refusal: Refusal) -> Error {
@@ -226,7 +284,7 @@ impl<F: SyncFile> Drop for Handle<F> {
     fn drop(&mut self) {
         if self.dirty && !self.broken {
             // Nobody waits for it: what was acknowledged had its barrier.
-            let _ = self.file.flush();
+            let _ = self.barrier();
         }
         self.file.close();
     }

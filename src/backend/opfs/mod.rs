@@ -3,8 +3,9 @@
 //! META, base.db, base.sum and log-NNNN lie in the directory `datasync/NAME`, each behind a sync access
 //! handle, which is also the lock: no second tab gets one. Handles are taken asynchronously, before they are
 //! needed ([`Keeper::refill`]); every op then runs in one or a few blocking calls. Holds the ops and what is known
-//! of the files. Must not know: groups, commits, recovery. The rules it keeps: one write op is one `write`, one
-//! barrier is one `flush`; no count is believed unchecked; nothing is there for the store that it did not create.
+//! of the files. Must not know: groups, commits, recovery. The rules it keeps: one barrier is one `flush`, after one
+//! `write` of what was appended to the segment since the last; no count is believed unchecked; nothing is there for
+//! the store that it did not create.
 //!
 //! There is no barrier for a directory in a browser: see docs/guarantees.md for what follows.
 
@@ -136,17 +137,10 @@ impl<F: SyncFile> Shared<F> {
         self.with(|pool| {
             pool.used(area);
             match pool.live_mut(area) {
+                Some(handle) if matches!(area, Area::Segment(_)) => handle.append(offset, bytes),
                 Some(handle) => handle.write(offset, bytes),
                 None => Err(self.absent(area)),
             }
-        })
-    }
-
-    fn reserve(&self, segment: SegmentId, bytes: u64) -> Result<()> {
-        self.with_live(Area::Segment(segment), |handle| handle.reserve(bytes))?;
-        self.with(|pool| {
-            pool.note_size(bytes);
-            Ok(())
         })
     }
 
@@ -202,7 +196,10 @@ impl<F: SyncFile> Backend for OpfsStore<F> {
         match op {
             Op::Create(area) => shared.create(*area),
             Op::Write { area, offset, bytes } => shared.write(*area, *offset, bytes),
-            Op::Reserve { segment, pages } => shared.reserve(*segment, u64::from(*pages) * PAGE),
+            Op::Reserve { segment, pages } => {
+                let bytes = u64::from(*pages) * PAGE;
+                shared.with_live(Area::Segment(*segment), |handle| handle.reserve(bytes))
+            }
             Op::Resize { area, bytes } => shared.with_live(*area, |handle| handle.resize(*bytes)),
             Op::Barrier(area) => shared.with_live(*area, Handle::barrier),
             // Nothing to call, but a store that was closed or lost has to say so.

@@ -15,8 +15,11 @@ use crate::log::plan::Area;
 /// Segments that are opened ahead.
 const AHEAD: usize = 4;
 
-/// Bytes of zeros that are written ahead in one step.
-const STEP_BYTES: u64 = 1 << 20;
+/// Bytes of zeros that are written ahead in one step: 2 ms or so.
+const STEP_BYTES: u64 = 512 << 10;
+
+/// No file is filled further ahead than this, in bytes.
+const FILL_MAX: u64 = 4 << 20;
 
 /// The files of a store.
 #[derive(Debug)]
@@ -29,15 +32,15 @@ pub(super) struct Pool<F: SyncFile> {
     leftover: BTreeSet<SegmentId>,
     /// No segment was ever made with this number or a higher one.
     next: SegmentId,
-    /// Largest segment seen, in bytes: what a segment opened ahead is filled up to with zeros.
-    largest: u64,
+    /// What the next segment is filled up to with zeros, in bytes: as large as the ones that are full.
+    fill: u64,
 }
 
 impl<F: SyncFile> Pool<F> {
     /// Takes over the files that were found. Those without bytes are ready, the others are there.
     pub(super) fn new(found: BTreeMap<Area, Handle<F>>) -> Self {
         let (live, ready): (BTreeMap<_, _>, _) = found.into_iter().partition(|(_, handle)| handle.len() > 0);
-        Self { live, ready, leftover: BTreeSet::new(), next: SegmentId(1), largest: 0 }
+        Self { live, ready, leftover: BTreeSet::new(), next: SegmentId(1), fill: 0 }
     }
 
     /// Says which number the store will give its next segment.
@@ -77,6 +80,11 @@ impl<F: SyncFile> Pool<F> {
     /// Says that the store writes to this area: if it is a segment, its number is used.
     pub(super) fn used(&mut self, area: Area) {
         if let Some(id) = segment_of(area).filter(|id| *id >= self.next) {
+            // The one before may be the one in use, if this one is made ahead.
+            let full = SegmentId(id.0.saturating_sub(1));
+            let sizes =
+                self.live.iter().filter(|(area, _)| is_before(**area, full)).map(|(_, handle)| handle.len());
+            self.fill = sizes.fold(self.fill, u64::max).min(FILL_MAX);
             self.expect(SegmentId(id.0.saturating_add(1)));
         }
     }
@@ -102,6 +110,9 @@ impl<F: SyncFile> Pool<F> {
     pub(super) fn remove(&mut self, id: SegmentId) -> Result<()> {
         let area = Area::Segment(id);
         let Some(mut handle) = self.live.remove(&area) else { return Ok(()) };
+        if id < self.next {
+            self.fill = self.fill.max(handle.len()).min(FILL_MAX);
+        }
         handle.clear()?;
         if id >= self.next {
             // Opened ahead by an earlier life, and never a segment of the store's.
@@ -110,11 +121,6 @@ impl<F: SyncFile> Pool<F> {
             self.leftover.insert(id);
         }
         Ok(())
-    }
-
-    /// Notes how large segments get.
-    pub(super) fn note_size(&mut self, bytes: u64) {
-        self.largest = self.largest.max(bytes);
     }
 
     /// Segments that should be opened ahead and are not: none where there is neither META nor a place for it.
@@ -150,27 +156,23 @@ impl<F: SyncFile> Pool<F> {
         self.leftover.insert(id);
     }
 
-    /// Writes zeros ahead into one file that is ready, a bounded step; `false` when there is nothing to do, or no
-    /// room for it.
+    /// Writes zeros ahead into the next segment's file, a bounded step, if the log has filled a segment already;
+    /// `false` when there is nothing to do, or no room for it.
     pub(super) fn fill_step(&mut self) -> Result<bool> {
-        let largest = self.largest;
-        let mut ready = self.ready.iter_mut().filter(|(area, _)| segment_of(**area).is_some());
-        let Some((_, handle)) = ready.find(|(_, handle)| handle.size() < largest) else {
+        let next = self.to_come().next().map(Area::Segment);
+        let Some(handle) = next.and_then(|area| self.ready.get_mut(&area)) else { return Ok(false) };
+        if handle.size() >= self.fill {
             return Ok(false);
-        };
-        let end = (handle.size() + STEP_BYTES).min(largest);
-        match handle.write_ahead(end) {
+        }
+        let end = (handle.size() + STEP_BYTES).min(self.fill);
+        match handle.write_ahead(end).and_then(|()| handle.barrier()) {
             Err(error) if error.kind() == ErrorKind::Full => {
-                // What is wanted will be written when it is; until a segment grows again nothing is tried.
-                self.largest = 0;
-                return Ok(false);
+                // What is wanted will be written when it is; until a segment is full again nothing is tried.
+                self.fill = 0;
+                Ok(false)
             }
-            outcome => outcome?,
+            outcome => outcome.map(|()| true),
         }
-        if end == largest {
-            handle.barrier()?;
-        }
-        Ok(true)
     }
 }
 

@@ -348,12 +348,63 @@ fn nothing_is_written_ahead_where_there_is_no_room() {
     let store = browser.open();
     store.apply(&Op::Create(Area::Segment(SegmentId(1)))).unwrap();
     store.apply(&Op::Reserve { segment: SegmentId(1), pages: 4 }).unwrap();
+    store.apply(&Op::Remove(SegmentId(1))).unwrap();
     browser.set(Fault::NoSpaceCount);
     browser.refill(&store);
     browser.set(Fault::None);
+    assert!(browser.disk().writes > 0, "nothing was tried");
     assert_eq!(browser.disk().files["log-0002"].len(), 0);
     assert!(store.can_create());
-    store.apply(&Op::Create(Area::Segment(SegmentId(2)))).unwrap();
+}
+
+#[test]
+fn new_store_takes_no_more_space_than_it_reserves() {
+    let browser = Browser::default();
+    let store = browser.open();
+    let shared = Arc::downgrade(&store.shared);
+    let volume = Volume::open(store, options()).unwrap();
+    commit(&volume, 0, 1).unwrap();
+    browser.refill(&OpfsStore { shared: shared.upgrade().unwrap() });
+    let sizes: Vec<usize> = browser.disk().files.values().map(Vec::len).collect();
+    let logs = sizes.iter().sum::<usize>() - browser.disk().files["META"].len();
+    // A segment and its spare, each with the reserve and its header.
+    assert!(logs <= 2 * 5 * 4096, "{sizes:?}");
+}
+
+#[test]
+fn appends_between_two_barriers_are_one_write() {
+    let browser = Browser::default();
+    // With a reserve so large that nothing has to be proven besides.
+    let roomy = options().segment_bytes(1 << 20).reserve_bytes(1 << 19);
+    let volume = Volume::open(browser.open(), roomy).unwrap();
+    (0..8).for_each(|n| commit(&volume, n, 1).unwrap());
+    let before = browser.calls();
+    for n in 0..16 {
+        let mut writer = volume.begin().unwrap();
+        writer.write(BlockNo(n), &[n as u8 + 50; 4096]).unwrap();
+        writer.commit(Durability::Applied).unwrap();
+        assert_eq!(reads(&volume, n), n as u8 + 50, "what was not written yet is read all the same");
+    }
+    assert_eq!(browser.calls(), before);
+    volume.sync().unwrap();
+    assert_eq!(browser.calls(), (before.0 + 1, before.1 + 1));
+    drop(volume);
+    let volume = Volume::open(browser.open(), options()).unwrap();
+    (0..16).for_each(|n| assert_eq!(reads(&volume, n), n as u8 + 50));
+}
+
+#[test]
+fn append_that_failed_late_fails_every_later_barrier() {
+    let browser = Browser::default();
+    let store = browser.open();
+    let area = Area::Segment(SegmentId(1));
+    store.apply(&Op::Create(area)).unwrap();
+    store.apply(&Op::Write { area, offset: 0, bytes: Arc::from([1; 8192]) }).unwrap();
+    browser.set(Fault::NoSpaceCount);
+    // Half of it is held back, half of it is behind it: it has to be written first.
+    assert!(store.read(area, 4096, &mut [0; 8192]).is_err());
+    browser.set(Fault::None);
+    assert_eq!(store.apply(&Op::Barrier(area)).unwrap_err().kind(), ErrorKind::Io);
 }
 
 #[test]

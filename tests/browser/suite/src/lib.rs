@@ -4,6 +4,8 @@
 //! browser opens files asynchronously: the suite runs on a stack that can be suspended (JSPI), so that
 //! `Medium::open` is as blocking there as it is natively. The store itself never suspends in these tests.
 
+#![expect(deprecated, reason = "suspending stacks are still called experimental in wasm-bindgen")]
+
 #[macro_use]
 #[path = "../../../backends/lists.rs"]
 mod lists;

@@ -20,7 +20,6 @@ pub fn wait<T: 'static>(future: impl Future<Output = T> + 'static) -> T {
 }
 
 /// Suspends this stack until the promise is settled.
-#[expect(deprecated, reason = "suspending stacks are still called experimental there")]
 pub fn block(promise: &Promise) -> JsValue {
     wasm_bindgen_futures::jspi_block_on_promise(promise).expect("nothing here rejects")
 }
