@@ -72,6 +72,8 @@ fn kind_of(kind: ErrorKind) -> &'static str {
         ErrorKind::Indeterminate(_) => "Indeterminate",
         ErrorKind::ReadOnly => "ReadOnly",
         ErrorKind::Misuse => "Misuse",
+        ErrorKind::Lost => "Lost",
+        ErrorKind::TooLarge => "TooLarge",
         // The enum may grow: until this map does, a new kind is one to report.
         _ => "Io",
     }
