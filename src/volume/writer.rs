@@ -140,7 +140,8 @@ impl Writer {
     /// Sets the logical size. What falls away reads as zeros if the size grows again.
     ///
     /// # Errors
-    /// `Misuse` for a size out of bounds or more than 4 GiB above the present one; `Corrupt`, `Io` if the last block has to be read and cannot be.
+    /// `Misuse` for a size out of bounds or more than 4 GiB above the present one; `Corrupt`, `Io` if the last
+    /// block has to be read and cannot be.
     pub fn set_size(&mut self, bytes: u64) -> Result<()> {
         self.check_end(blocks_for(bytes))?;
         let kept = usize::try_from(bytes % BLOCK_SIZE as u64).expect("less than a block");

@@ -1,5 +1,6 @@
 //! The proof that the suites can fail: every deliberate bug in the store and in the queue is switched on in turn,
-//! and some suite must break. A bug that none catches fails this test by name. (`tests/sql_crash` does the same for the VFS.)
+//! and some suite must break. A bug that none catches fails this test by name. (`tests/sql_crash` does the same
+//! for the VFS.)
 //!
 //! `DATASYNC_HUNT=Name` hunts one bug. `DATASYNC_HUNT_ALL=1` lets every suite try, not only until one succeeds.
 

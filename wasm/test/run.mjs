@@ -30,6 +30,7 @@ const server = createServer((request, response) => {
   response.setHeader("content-type", types[extname(file)] ?? "application/octet-stream").end(readFileSync(file));
 });
 await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+const { port } = server.address();
 
 const profile = mkdtempSync(join(tmpdir(), "datasync-wasm-"));
 const flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -42,7 +43,7 @@ try {
     if (error) failures += 1;
     console.log(`${error ? "FAIL" : "ok  "} ${test} (${ms.toFixed(0)} ms)${error ? `\n${error}` : ""}`);
   });
-  await page.goto(`http://127.0.0.1:${server.address().port}/`);
+  await page.goto(`http://localhost:${port}/`);
   const trouble = await page.evaluate(() => new Promise((resolve) => {
     const worker = new Worker("/session.mjs", { type: "module" });
     let loaded = false;

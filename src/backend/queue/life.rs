@@ -64,7 +64,8 @@ const OWNERS_FIRST: u64 = 1 << 48;
 pub fn take_over(name: &str, found: Option<Fence>, witnessed: bool, draw: u64) -> Result<Fence> {
     if found.is_none() && witnessed && !planted(Bug::OpenVanishedAsNew) {
         let message = format!(
-            "{name}: the browser has removed this database (to make room, or because its data was cleared);              delete the name to begin anew"
+            "{name}: the browser has removed this database (to make room, or because its data was cleared); \
+             delete the name to begin anew"
         );
         return fail(ErrorKind::Lost, message);
     }

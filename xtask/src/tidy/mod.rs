@@ -69,7 +69,7 @@ fn files(root: &Path) -> Result<Vec<String>, String> {
 /// Whether the text is written by us: not data, not a licence, not made by a tool.
 fn is_ours(path: &str) -> bool {
     let made = ["LICENSE-", "Cargo.lock", "package-lock.json"];
-    let data = ["tests/golden/v", "tests/data/"];
+    let data = ["tests/golden/v", "tests/data/", "fuzz/corpus/"];
     let name = path.rsplit('/').next().unwrap_or(path);
     !made.iter().any(|made| name.starts_with(made)) && !data.iter().any(|folder| path.starts_with(folder))
 }

@@ -11,10 +11,10 @@ use web_sys::{
     FileSystemGetFileOptions, FileSystemReadWriteOptions, FileSystemSyncAccessHandle,
 };
 
-use super::super::count::{Answer, Refusal};
-use super::super::handle::{Handle, SyncFile};
-use super::super::trouble::{Doing, trouble};
 use super::Found;
+use crate::backend::opfs::count::{Answer, Refusal};
+use crate::backend::opfs::handle::{Handle, SyncFile};
+use crate::backend::opfs::trouble::{Doing, trouble};
 use crate::error::Result;
 use crate::log::plan::Area;
 

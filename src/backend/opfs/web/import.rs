@@ -3,11 +3,11 @@
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{FileSystemDirectoryHandle, FileSystemRemoveOptions};
 
-use super::super::handle::Handle;
-use super::super::name::{area_of, directory_of, path_of};
-use super::super::trouble::{Doing, trouble};
 use super::calls::{JsFile, refusal, take_all};
 use super::place::{areas, directory, home};
+use crate::backend::opfs::handle::Handle;
+use crate::backend::opfs::name::{area_of, directory_of, path_of};
+use crate::backend::opfs::trouble::{Doing, trouble};
 use crate::error::{ErrorKind, Result, fail};
 use crate::log::plan::Area;
 

@@ -7,12 +7,12 @@ use send_wrapper::SendWrapper;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::FileSystemDirectoryHandle;
 
-use super::super::name::area_of;
-use super::super::pool::Pool;
-use super::super::{OpenMode, Shared, State};
 use super::Files;
 use super::calls::{JsFile, refusal, take_all};
 use crate::backend::Source;
+use crate::backend::opfs::name::area_of;
+use crate::backend::opfs::pool::Pool;
+use crate::backend::opfs::{OpenMode, Shared, State};
 use crate::block::SegmentId;
 use crate::error::{ErrorKind, Result, fail};
 use crate::log::plan::Area;

@@ -8,9 +8,9 @@ use web_sys::{
     FileSystemRemoveOptions, StorageManager,
 };
 
-use super::super::name::{HOME, area_of, directory_of, name_of, path_of};
-use super::super::trouble::{Doing, trouble};
 use super::calls::{patiently, refusal};
+use crate::backend::opfs::name::{HOME, area_of, directory_of, name_of, path_of};
+use crate::backend::opfs::trouble::{Doing, trouble};
 use crate::error::{ErrorKind, Result, fail};
 use crate::log::plan::Area;
 
