@@ -39,6 +39,11 @@ const STEPS: &[Step] = &[
     Step { name: "clippy", about: "no warning in any combination of features", commands: clippy },
     Step { name: "tests", about: "unit and integration tests", commands: tests },
     Step {
+        name: "wasm",
+        about: "the worker's crate natively; the module within its budget, and its promises in a browser",
+        commands: wasm,
+    },
+    Step {
         name: "browser",
         about: "the backends' behaviour suite in workers of a real browser",
         commands: browser,
@@ -287,6 +292,24 @@ fn clippy() -> Commands {
 fn tests() -> Commands {
     let runner = if has_cargo("nextest") { "nextest run" } else { "test --lib --bins --tests" };
     Ok(vec![cargo(&format!("{runner} --locked --package datasync --features cli"))])
+}
+
+fn wasm() -> Commands {
+    let manifest = "--manifest-path wasm/Cargo.toml";
+    let mut clippy = crate::wasm::cargo()?;
+    clippy.current_dir(crate::root().join("wasm")).env("CARGO_TARGET_DIR", crate::target().join("web/cargo"));
+    clippy.args(["clippy", "--locked", "--release", "--target", crate::wasm::TARGET, "--", "-D", "warnings"]);
+    let mut promises = Command::new("node");
+    promises.arg("wasm/test/run.mjs").current_dir(crate::root());
+    let native = [
+        cargo(&format!("fmt {manifest} --check -- --color never")),
+        cargo("fmt --manifest-path xtask/bindgen/Cargo.toml --check -- --color never"),
+        cargo(&format!("clippy --locked {manifest} --all-targets -- -D warnings")),
+        cargo(&format!("test --locked {manifest}")),
+        clippy,
+    ];
+    let browser = [ourselves("wasm"), promises].into_iter().filter(|_| crate::kill_browser::ready().is_ok());
+    Ok(native.into_iter().chain(browser).collect())
 }
 
 fn browser() -> Commands {
