@@ -1,7 +1,7 @@
 //! One error type. The kind says what the caller does next, the message says what happened and where.
 //!
-//! Kinds are few and prescriptive. Both maps out of here (to SQLite's codes in `vfs/`, to the
-//! JavaScript union in `wasm.rs`) are exhaustive without a `_` arm.
+//! Kinds are few and prescriptive. The maps out of here, to SQLite's codes in `vfs/trouble.rs` and to the names of
+//! JavaScript's union in `wasm/src/failure.rs`, leave none out.
 
 use std::fmt;
 
