@@ -13,7 +13,7 @@ import type { Session } from "./mailbox.ts";
 import { isIn } from "./places.ts";
 import type { Opening, WireOptions, WireStorage } from "./protocol.ts";
 import type { Backend, RecoveryReport, StoreFile } from "./types.ts";
-import { mourn, remember } from "./witness.ts";
+import { forget, mourn, remember } from "./witness.ts";
 
 interface Choice {
   backend: Backend;
@@ -67,6 +67,7 @@ export async function importFiles({ options, module, files }: Opening & { files:
   try {
     const { backend } = await choose(options);
     await loading;
+    await forget(options.name, backend);
     await writeFiles(backend, options.name, files);
     await remember(options.name, backend);
     return { backend };

@@ -51,9 +51,10 @@ export async function isIn(name: string, backend: DatabaseInfo["backend"]): Prom
 /** Removes the database from `backend`, or from wherever it is. */
 export async function destroyAt(name: string, backend: Exclude<Backend, "memory"> | undefined): Promise<void> {
   const remove = async () => {
+    // ORDER: the sign first. A crash in between leaves a database without one, not an alarm without a loss.
+    await forget(name, backend);
     if (backend !== "indexeddb") await removeFiles(name);
     if (backend !== "opfs") await removeRecords(name);
-    await forget(name, backend);
   };
   const locks = globalThis.navigator?.locks;
   if (!locks) return remove();
@@ -79,12 +80,7 @@ async function inOpfs(): Promise<string[]> {
   const names: string[] = [];
   if (!directory) return names;
   for await (const [entry, handle] of directory.entries()) {
-    if (handle.kind !== "directory") continue;
-    try {
-      names.push(decodeURIComponent(entry));
-    } catch {
-      // Not a name that we gave.
-    }
+    if (handle.kind === "directory") names.push(...nameOf(entry));
   }
   return names;
 }
@@ -95,9 +91,18 @@ async function inIndexedDb(): Promise<string[]> {
     return found
       .map(({ name }) => name ?? "")
       .filter((name) => name.startsWith(INDEXEDDB_PREFIX))
-      .map((name) => name.slice(INDEXEDDB_PREFIX.length));
+      .flatMap((name) => nameOf(name.slice(INDEXEDDB_PREFIX.length)));
   } catch {
     // No IndexedDB here.
+    return [];
+  }
+}
+
+/** The name that `entry` stands for; none if it is not one that we gave. */
+function nameOf(entry: string): string[] {
+  try {
+    return [decodeURIComponent(entry)];
+  } catch {
     return [];
   }
 }
@@ -123,7 +128,7 @@ async function removeFiles(name: string): Promise<void> {
 function removeRecords(name: string): Promise<void> {
   if (!globalThis.indexedDB) return Promise.resolve();
   return new Promise((resolve, reject) => {
-    const request = indexedDB.deleteDatabase(INDEXEDDB_PREFIX + name);
+    const request = indexedDB.deleteDatabase(INDEXEDDB_PREFIX + encodeURIComponent(name));
     request.onsuccess = () => resolve();
     request.onerror = () => reject(new DataSyncError("Io", `IndexedDB would not remove "${name}": ${request.error?.message}`));
     request.onblocked = () => reject(new DataSyncError("Busy", `"${name}" is open in another tab. Close it there first.`));

@@ -1,76 +1,49 @@
-// That there was a database, remembered in another kind of storage than its own.
+// That there was a database, remembered in another kind of storage than its own: the Cache API.
 //
 // A database whose storage is gone (evicted, or cleared by hand) looks like one that never was; opening it as new
-// would hide the loss. So OPFS databases are remembered in IndexedDB, and the other way round. The rule it keeps:
-// it only ever helps: where the other kind of storage is missing, nothing is remembered and nothing fails.
+// would hide the loss. The wasm leaves such a sign for every IndexedDB database; this file does for OPFS, and
+// looks at both. The rule it keeps: it only ever helps; where there is no Cache API nothing fails.
 
 import { DataSyncError } from "./errors.ts";
 import type { Backend } from "./types.ts";
 
-/** The OPFS directory, and the IndexedDB database, of the witnesses. */
-const PLACE = "datasync-witness";
-const STORE = "names";
+const CACHE = "datasync-witness";
 
-/** Remembers that `backend` holds the database `name`. */
+/** Remembers that OPFS holds the database `name`; a database in IndexedDB is remembered by the wasm. */
 export async function remember(name: string, backend: Backend): Promise<void> {
-  await quietly(() => {
-    if (backend === "opfs") return inRecords((names) => names.put(Date.now(), name));
-    if (backend === "indexeddb") return inFiles(async (files) => void (await files.getFileHandle(encodeURIComponent(name), { create: true })));
-    return undefined;
-  });
+  if (backend === "opfs") await inCache((cache) => cache.put(address(name, backend), new Response("1")));
 }
 
-/** Forgets it: it was destroyed on purpose. */
+/** Forgets it: it was destroyed on purpose. `undefined`: wherever it was. */
 export async function forget(name: string, backend: Backend | undefined): Promise<void> {
-  if (backend !== "indexeddb") await quietly(() => inRecords((names) => names.delete(name)));
-  if (backend !== "opfs") await quietly(() => inFiles((files) => files.removeEntry(encodeURIComponent(name))));
+  for (const one of ["opfs", "indexeddb"] as const) {
+    if (backend === undefined || backend === one) await inCache((cache) => cache.delete(address(name, one)));
+  }
 }
 
 /** Throws `Lost` if one of `backends`, none of which holds the database now, did so once. */
 export async function mourn(name: string, backends: readonly Backend[]): Promise<void> {
   for (const backend of backends) {
-    const there = await quietly<unknown>(() => {
-      if (backend === "opfs") return inRecords((names) => names.get(name));
-      if (backend === "indexeddb") return inFiles((files) => files.getFileHandle(encodeURIComponent(name)));
-      return undefined;
-    });
-    if (there === undefined) continue;
+    if (!(await inCache((cache) => cache.match(address(name, backend))))) continue;
+    const where = backend === "opfs" ? "OPFS" : "IndexedDB";
     throw new DataSyncError(
       "Lost",
-      `The database "${name}" was in this browser's ${backend === "opfs" ? "OPFS" : "IndexedDB"} and is gone: its storage was evicted ` +
-        `or cleared. It is not opened as a new one by itself: restore it with importStore, or call destroy("${name}") to begin anew.`,
+      `The database "${name}" was in this browser's ${where} and is gone: its storage was evicted or cleared. It is not ` +
+        `opened as a new one by itself: call destroy("${name}") to begin anew, or to restore it with importStore.`,
     );
   }
 }
 
-async function quietly<T>(look: () => Promise<T> | T): Promise<T | undefined> {
+function address(name: string, backend: Backend): string {
+  const folder = backend === "opfs" ? "opfs/" : "";
+  return `${globalThis.location.origin}/${CACHE}/${folder}${encodeURIComponent(name)}`;
+}
+
+async function inCache<T>(use: (cache: Cache) => Promise<T>): Promise<T | undefined> {
   try {
-    return await look();
+    return await use(await caches.open(CACHE));
   } catch {
-    // Not there, or the other kind of storage cannot be used: then there is no witness.
+    // No Cache API here, or it is refused: then there is no witness.
     return undefined;
   }
-}
-
-async function inFiles<T>(use: (files: FileSystemDirectoryHandle) => Promise<T>): Promise<T> {
-  const root = await navigator.storage.getDirectory();
-  return use(await root.getDirectoryHandle(PLACE, { create: true }));
-}
-
-async function inRecords<T>(use: (names: IDBObjectStore) => IDBRequest<T>): Promise<T> {
-  const opening = indexedDB.open(PLACE, 1);
-  opening.onupgradeneeded = () => opening.result.createObjectStore(STORE);
-  const database = await finished(opening);
-  try {
-    return await finished(use(database.transaction(STORE, "readwrite").objectStore(STORE)));
-  } finally {
-    database.close();
-  }
-}
-
-function finished<T>(request: IDBRequest<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    request.onsuccess = () => resolve(request.result);
-    request.onerror = () => reject(request.error);
-  });
 }
