@@ -48,6 +48,16 @@ const STEPS: &[Step] = &[
         about: "the backends' behaviour suite in workers of a real browser",
         commands: browser,
     },
+    Step {
+        name: "npm",
+        about: "the npm package: built, typed, packed, tested without a browser",
+        commands: npm,
+    },
+    Step {
+        name: "package",
+        about: "the npm package in a browser, and in applications made from its tarball",
+        commands: package,
+    },
     Step { name: "crash", about: "every crash of every small workload keeps every promise", commands: crash },
     Step { name: "planted", about: "every planted bug is noticed", commands: planted },
     Step {
@@ -375,17 +385,37 @@ fn tour() -> Commands {
     Ok(vec![ourselves("tour")])
 }
 
-fn demo() -> Commands {
-    let node = |words: &str| {
-        let mut command = Command::new("node");
-        command.args(words.split_whitespace()).current_dir(crate::root());
-        command
-    };
+fn node(words: &str) -> Command {
+    let mut command = Command::new("node");
+    command.args(words.split_whitespace()).current_dir(crate::root()).stdin(Stdio::null());
+    command
+}
+
+/// The error says what a step in a browser needs.
+fn has_chromium() -> Result<(), String> {
     let finds = "import('./benches/browser/chromium.mjs').then(m => process.exit(m.findChromium() ? 0 : 1))";
-    let ready = node("-e").arg(finds).stdin(Stdio::null()).output();
-    if !ready.is_ok_and(|output| output.status.success()) {
-        return Err("needs node and a Chromium (CHROMIUM names one that is not on PATH)".to_owned());
+    if node("-e").arg(finds).output().is_ok_and(|output| output.status.success()) {
+        return Ok(());
     }
+    Err("needs node and a Chromium (CHROMIUM names one that is not on PATH)".to_owned())
+}
+
+fn npm() -> Commands {
+    if !node("--version").output().is_ok_and(|output| output.status.success()) {
+        return Err("needs node and npm".to_owned());
+    }
+    Ok(vec![ourselves("npm"), node("js/test/run.mjs")])
+}
+
+fn package() -> Commands {
+    has_chromium()?;
+    let mut drive = node("tests/browser/package/run.mjs");
+    drive.env("CARGO_TARGET_DIR", crate::target());
+    Ok(vec![ourselves("npm"), drive])
+}
+
+fn demo() -> Commands {
+    has_chromium()?;
     let mut drive = node("--test tests/browser/demo-parts.mjs tests/browser/demo.mjs");
     drive.env("XTASK", std::env::current_exe().unwrap_or_else(|_| "xtask".into()));
     // Built by the tour.

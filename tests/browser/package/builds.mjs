@@ -3,7 +3,7 @@
 // A build returns what to serve: `{ folder, page }`, or `{ url, page, close }` where it serves by itself.
 
 import { execFileSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -15,6 +15,15 @@ const OUT = join(target, "web/apps");
 /** Where the tarball is unpacked: bundlers look for packages in a folder of this name. */
 const INSTALLED = join(HERE, "node_modules/datasync");
 const require = createRequire(join(HERE, "package.json"));
+
+/** Fetches the bundlers that package-lock.json names, unless they are there. */
+export function bundlers() {
+  const wanted = readFileSync(join(HERE, "package-lock.json"), "utf8");
+  const stamp = join(HERE, "node_modules/.installed-from");
+  if (existsSync(stamp) && readFileSync(stamp, "utf8") === wanted) return;
+  execFileSync("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund"], { cwd: HERE, stdio: "inherit" });
+  writeFileSync(stamp, wanted);
+}
 
 /** Unpacks the tarball as `npm install` would. */
 export function install() {

@@ -131,6 +131,7 @@ async function planExample(context, app) {
 }
 
 async function main() {
+  builds.bundlers();
   builds.install();
   const executablePath = findChromium();
   if (!executablePath) throw new Error("no Chromium found: install one, or set CHROMIUM to its path");
