@@ -18,6 +18,8 @@ import type { Durability } from "./types.ts";
 const TURN_MS = 50;
 /** How often background work is done although calls keep coming, ms. */
 const TEND_MS = 50;
+/** How often files are made ready although calls keep coming, ms: that waits for the browser. */
+const REFILL_MS = 200;
 /** How long after the last call background work begins, ms: between two awaited calls there is no time for it. */
 const SOON_MS = 20;
 /** How long after the last call the newest commits get their durable proof, ms. */
@@ -63,6 +65,7 @@ export class Mailbox {
   #busy = false;
   #begun = 0;
   #tended = 0;
+  #refilled = 0;
   #nap: ReturnType<typeof setTimeout> | undefined;
   #cancelled = false;
   #dead = false;
@@ -104,7 +107,7 @@ export class Mailbox {
         if (turn.length > 0) await this.#acknowledge(turn);
         // Looked at again: a call may have come after the turn had ended.
         else if (this.#next() < 0) break;
-        if (this.#world.now() - this.#tended > TEND_MS) await this.#tend(false);
+        if (this.#world.now() - this.#tended > TEND_MS) await this.#tend(false, REFILL_MS);
       }
     } finally {
       this.#busy = false;
@@ -270,14 +273,14 @@ export class Mailbox {
   }
 
   /** One bounded step of background work; whether there is more. What fails is told, and ends it. */
-  async #tend(idle: boolean): Promise<boolean> {
+  async #tend(idle: boolean, refillMs = 0): Promise<boolean> {
     const engine = this.#session?.engine;
     this.#tended = this.#world.now();
     if (!engine) return false;
     try {
       await this.#settling?.rest();
       const folding = await engine.call("tend", idle);
-      const filling = await engine.raw.refill();
+      const filling = this.#world.now() - this.#refilled >= refillMs && (await this.#refill(engine));
       if (this.#runner) this.#herald.turn(this.#runner);
       return folding || filling;
     } catch (error) {
@@ -285,6 +288,11 @@ export class Mailbox {
       this.#herald.error(asError(error));
       return false;
     }
+  }
+
+  #refill(engine: Engine): Promise<boolean> {
+    this.#refilled = this.#world.now();
+    return engine.raw.refill();
   }
 
   async #breathe(): Promise<void> {
