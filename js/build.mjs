@@ -66,6 +66,10 @@ for (const file of readdirSync(dist).filter((name) => name.endsWith(".d.ts"))) {
   writeFileSync(join(dist, file), types.replace(/(from |import\()"(\.\/\w+)\.ts"/g, '$1"$2.js"'));
 }
 
+// For applications whose own settings do not name it; `await using` is what needs it.
+const index = join(dist, "index.d.ts");
+writeFileSync(index, `/// <reference lib="esnext.disposable" />\n${readFileSync(index, "utf8")}`);
+
 for (const licence of ["LICENSE-MIT", "LICENSE-APACHE"]) cpSync(join(here, "..", licence), join(here, licence));
 
 const kib = (bytes) => `${(bytes / 1024).toFixed(0)} KiB`;
