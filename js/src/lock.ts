@@ -4,17 +4,18 @@
 // leaves nothing behind.
 
 import { DataSyncError } from "./errors.ts";
-import { lockOf } from "./places.ts";
 
 /** A lock that is held. */
 export interface Lock {
   release(): void;
 }
 
-/** Takes the lock of `name`; `wanted` is called when another tab asks for it. */
-export async function take(name: string, wait: boolean | number, wanted: (by: string) => void): Promise<Lock> {
-  const channel = new BroadcastChannel(lockOf(name));
-  const release = await hold(lockOf(name), { ifAvailable: true }) ?? await waitFor(name, wait, channel);
+/** Takes the lock `id` of the database `name`; `wanted` is called when another tab asks for it. */
+export async function take(
+  id: string, name: string, wait: boolean | number, wanted: (by: string) => void,
+): Promise<Lock> {
+  const channel = new BroadcastChannel(id);
+  const release = (await hold(id, { ifAvailable: true })) ?? (await waitFor(id, wait, channel));
   if (!release) {
     channel.close();
     throw busy(name, wait);
@@ -30,14 +31,16 @@ export async function take(name: string, wait: boolean | number, wanted: (by: st
   };
 }
 
-async function waitFor(name: string, wait: boolean | number, channel: BroadcastChannel): Promise<(() => void) | undefined> {
+async function waitFor(
+  id: string, wait: boolean | number, channel: BroadcastChannel,
+): Promise<(() => void) | undefined> {
   if (wait === false || wait === 0) return undefined;
   channel.postMessage({ wanted: globalThis.location?.href ?? "" });
-  return hold(lockOf(name), typeof wait === "number" ? { signal: AbortSignal.timeout(wait) } : {});
+  return hold(id, typeof wait === "number" ? { signal: AbortSignal.timeout(wait) } : {});
 }
 
 /** The function that gives the lock back, or `undefined` if it could not be had. */
-function hold(name: string, options: LockOptions): Promise<(() => void) | undefined> {
+function hold(id: string, options: LockOptions): Promise<(() => void) | undefined> {
   return new Promise((resolve, reject) => {
     const held = (lock: globalThis.Lock | null): Promise<void> | undefined => {
       if (!lock) {
@@ -46,7 +49,7 @@ function hold(name: string, options: LockOptions): Promise<(() => void) | undefi
       }
       return new Promise<void>((release) => resolve(release));
     };
-    navigator.locks.request(name, options, held).catch((error: unknown) => {
+    navigator.locks.request(id, options, held).catch((error: unknown) => {
       if (options.signal?.aborted) resolve(undefined);
       else reject(error);
     });

@@ -5,12 +5,12 @@
 
 import init, { lastPanic, Medium, StoreImport } from "datasync-wasm";
 import { SyncTimer } from "./autosync.ts";
-import { start, type Engine, type RawMedium } from "./engine.ts";
+import { start, type RawMedium } from "./engine.ts";
 import { asError, type DataSyncError } from "./errors.ts";
 import { missing, wasmFailed } from "./environment.ts";
 import { take, type Lock } from "./lock.ts";
 import type { Session } from "./mailbox.ts";
-import { isIn } from "./places.ts";
+import { isIn, lockOf } from "./places.ts";
 import type { Opening, WireOptions, WireStorage } from "./protocol.ts";
 import type { Backend, RecoveryReport, StoreFile } from "./types.ts";
 import { forget, mourn, remember } from "./witness.ts";
@@ -20,8 +20,6 @@ interface Choice {
   why: string;
   /** Nobody asked for it, and nothing is there: another may be tried. */
   free: boolean;
-  /** There is no database yet. */
-  absent: boolean;
 }
 
 /** Bytes written at a time. */
@@ -36,23 +34,31 @@ export async function openSession(
 ): Promise<Session> {
   const loading = load(module, options.wasmUrl, compiled);
   loading.catch(() => {});
-  const lock = await lockFor(options, wanted);
+  const choice = await choose(options);
+  const go = (chosen: Choice) => openOn(chosen, options, wanted, loading);
   try {
-    const choice = await choose(options);
-    if (choice.absent) await mourn(options.name, choice.free ? ["opfs", "indexeddb"] : [choice.backend]);
+    return await go(choice);
+  } catch (error) {
+    if (!choice.free || choice.backend !== "opfs" || !cannotAtAll(asError(error))) throw error;
+    return go({ backend: "indexeddb", why: `OPFS does not work here: ${asError(error).message}`, free: true });
+  }
+}
+
+async function openOn(
+  choice: Choice, options: WireOptions, wanted: (by: string) => void, loading: Promise<void>,
+): Promise<Session> {
+  const { backend, why, free } = choice;
+  const lock = await lockFor(choice, options, wanted);
+  try {
+    const absent = backend !== "memory" && !(await isIn(options.name, backend));
+    if (absent) await mourn(options.name, free ? ["opfs", "indexeddb"] : [backend]);
     await loading;
-    const { engine, storage } = await startOn(choice, options);
-    if (choice.absent) await remember(options.name, storage.backend);
+    const { engine, storage } = await startAt(backend, why, options);
+    if (absent) await remember(options.name, backend);
     const recovery = camel(JSON.parse(engine.raw.recovery())) as RecoveryReport;
     const { durability = "durable", autoSync } = options;
-    return {
-      engine,
-      storage,
-      durability,
-      autoSync: new SyncTimer(autoSync),
-      answer: { backend: storage.backend, recovery },
-      leave: () => lock?.release(),
-    };
+    const answer = { backend, recovery };
+    return { engine, storage, durability, autoSync: new SyncTimer(autoSync), answer, leave: () => lock?.release() };
   } catch (error) {
     lock?.release();
     throw error;
@@ -63,9 +69,10 @@ export async function openSession(
 export async function importFiles({ options, module, files }: Opening & { files: StoreFile[] }): Promise<{ backend: Backend }> {
   const loading = load(module, options.wasmUrl, () => {});
   loading.catch(() => {});
-  const lock = await lockFor(options, () => {});
+  const choice = await choose(options);
+  const { backend } = choice;
+  const lock = await lockFor(choice, options, () => {});
   try {
-    const { backend } = await choose(options);
     await loading;
     await forget(options.name, backend);
     await writeFiles(backend, options.name, files);
@@ -99,36 +106,23 @@ async function writeFiles(backend: Backend, name: string, files: StoreFile[]): P
   }
 }
 
-async function lockFor(options: WireOptions, wanted: (by: string) => void): Promise<Lock | undefined> {
-  if (options.backend === "memory") return undefined;
-  const refused = await missing(options.backend ?? "indexeddb");
+async function lockFor(
+  { backend }: Choice, { name, wait = false }: WireOptions, wanted: (by: string) => void,
+): Promise<Lock | undefined> {
+  if (backend === "memory") return undefined;
+  const refused = await missing(backend);
   if (refused) throw refused;
-  return take(options.name, options.wait ?? false, wanted);
+  return take(lockOf(name, backend), name, wait, wanted);
 }
 
 async function choose({ name, backend }: WireOptions): Promise<Choice> {
-  if (backend === "memory") return { backend, why: 'The application asked for "memory".', free: false, absent: false };
-  if (backend !== undefined) {
-    const absent = !(await isIn(name, backend));
-    return { backend, why: `The application asked for "${backend}".`, free: false, absent };
-  }
-  const here = { why: "The database is there already.", free: false, absent: false };
+  if (backend !== undefined) return { backend, why: `The application asked for "${backend}".`, free: false };
+  const here = { why: "The database is there already.", free: false };
   const noOpfs = await missing("opfs");
   if (!noOpfs && (await isIn(name, "opfs"))) return { backend: "opfs", ...here };
   if (await isIn(name, "indexeddb")) return { backend: "indexeddb", ...here };
-  const fresh = { free: true, absent: true };
-  if (!noOpfs) return { backend: "opfs", why: "OPFS sync access handles work here, and are the fastest.", ...fresh };
-  return { backend: "indexeddb", why: `OPFS does not work here: ${noOpfs.message}`, ...fresh };
-}
-
-async function startOn(choice: Choice, options: WireOptions): Promise<{ engine: Engine; storage: WireStorage }> {
-  try {
-    return await startAt(choice.backend, choice.why, options);
-  } catch (error) {
-    if (!choice.free || choice.backend !== "opfs" || !cannotAtAll(asError(error))) throw error;
-    const why = `OPFS does not work here: ${asError(error).message}`;
-    return startAt("indexeddb", why, options);
-  }
+  if (!noOpfs) return { backend: "opfs", why: "OPFS sync access handles work here, and are the fastest.", free: true };
+  return { backend: "indexeddb", why: `OPFS does not work here: ${noOpfs.message}`, free: true };
 }
 
 /** WebKitGTK has the methods, and then says that it does not support them. */

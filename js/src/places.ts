@@ -12,9 +12,9 @@ export const OPFS_ROOT = "datasync";
 export const INDEXEDDB_PREFIX = "datasync:";
 const NAME_BYTES = 200;
 
-/** The lock that whoever has the database open holds. */
-export function lockOf(name: string): string {
-  return `datasync:${name}`;
+/** The lock that whoever has the database `name` of `backend` open holds. */
+export function lockOf(name: string, backend: Backend): string {
+  return `datasync:${backend}:${name}`;
 }
 
 /** Throws unless `name` can be one. */
@@ -49,20 +49,23 @@ export async function isIn(name: string, backend: DatabaseInfo["backend"]): Prom
 }
 
 /** Removes the database from `backend`, or from wherever it is. */
-export async function destroyAt(name: string, backend: Exclude<Backend, "memory"> | undefined): Promise<void> {
-  const remove = async () => {
-    // ORDER: the sign first. A crash in between leaves a database without one, not an alarm without a loss.
-    await forget(name, backend);
-    if (backend !== "indexeddb") await removeFiles(name);
-    if (backend !== "opfs") await removeRecords(name);
-  };
+export async function destroyAt(name: string, backend: DatabaseInfo["backend"] | undefined): Promise<void> {
+  for (const one of backend ? [backend] : (["opfs", "indexeddb"] as const)) {
+    await alone(name, one, async () => {
+      // ORDER: the sign first. A crash in between leaves a database without one, not an alarm without a loss.
+      await forget(name, one);
+      await (one === "opfs" ? removeFiles(name) : removeRecords(name));
+    });
+  }
+}
+
+/** Calls `use` while nobody has the database open. */
+function alone(name: string, backend: Backend, use: () => Promise<void>): Promise<void> {
   const locks = globalThis.navigator?.locks;
-  if (!locks) return remove();
-  return locks.request(lockOf(name), { ifAvailable: true }, async (lock) => {
-    if (!lock) {
-      throw new DataSyncError("Busy", `"${name}" is open in this or another tab. Close it there, then destroy it.`);
-    }
-    await remove();
+  if (!locks) return use();
+  return locks.request(lockOf(name, backend), { ifAvailable: true }, async (lock) => {
+    if (lock) return use();
+    throw new DataSyncError("Busy", `"${name}" is open in this or another tab. Close it there, then destroy it.`);
   });
 }
 

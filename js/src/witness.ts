@@ -14,11 +14,9 @@ export async function remember(name: string, backend: Backend): Promise<void> {
   if (backend === "opfs") await inCache((cache) => cache.put(address(name, backend), new Response("1")));
 }
 
-/** Forgets it: it was destroyed on purpose. `undefined`: wherever it was. */
-export async function forget(name: string, backend: Backend | undefined): Promise<void> {
-  for (const one of ["opfs", "indexeddb"] as const) {
-    if (backend === undefined || backend === one) await inCache((cache) => cache.delete(address(name, one)));
-  }
+/** Forgets it: it is being destroyed on purpose. */
+export async function forget(name: string, backend: Backend): Promise<void> {
+  await inCache((cache) => cache.delete(address(name, backend)));
 }
 
 /** Throws `Lost` if one of `backends`, none of which holds the database now, did so once. */

@@ -354,6 +354,16 @@ export const promises = {
     await fails(use.destroy(use.name), "Busy");
   },
 
+  async databases_of_one_name_in_two_places_are_two(use) {
+    if (!use.keeps) return;
+    const here = await use.db();
+    const there = await use.db({ backend: use.backend === "opfs" ? "indexeddb" : "opfs" });
+    await here.exec("CREATE TABLE here(a)");
+    await there.exec("CREATE TABLE there(a)");
+    await fails(here.query("SELECT * FROM there"), "Sql");
+    equal((await use.list()).filter(({ name }) => name === use.name).length, 2);
+  },
+
   async a_database_is_opened_where_it_is(use) {
     if (!use.keeps) return;
     const made = await use.db();
