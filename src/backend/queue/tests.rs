@@ -203,7 +203,9 @@ fn vanished_database_is_lost_and_never_opened_as_new() {
     let origin = SimOrigin::new();
     let tab = origin.open(SMALL).unwrap();
     tab.apply(&Op::Create(Area::Base)).unwrap();
+    let ticket = tab.flush(true);
     tab.drain();
+    assert!(tab.is_flushed(ticket).unwrap());
     origin.vanish();
     tab.apply(&Op::Create(Area::Sums)).unwrap();
     let ticket = tab.flush(false);
