@@ -96,7 +96,7 @@ impl<F: SyncFile> Shared<F> {
             State::Open(pool) => work(pool),
             State::Released => fail(ErrorKind::Misuse, format!("{} was closed; open it again", self.path)),
             State::Lost => fail(
-                ErrorKind::Io,
+                ErrorKind::Lost,
                 format!(
                     "the files of {} were deleted while it was open (was this site's data cleared?); what was in \
                      them is lost unless there is an export",

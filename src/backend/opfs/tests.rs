@@ -439,5 +439,6 @@ fn released_and_lost_stores_say_so() {
     let store = browser.open();
     store.shared.release(State::Lost);
     let error = store.read(Area::Meta, 0, &mut [0; 8]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Lost);
     assert!(error.message().contains("deleted while it was open"), "{error}");
 }
