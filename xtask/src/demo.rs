@@ -23,7 +23,7 @@ struct Options {
 pub fn run(args: &[String]) -> Result<(), String> {
     let options = Options::read(args)?;
     if options.build {
-        crate::bench_browser::build_package()?;
+        crate::npm::run(&[])?;
     }
     let address = site()?.isolated(options.isolated).listen(options.port)?;
     println!("http://localhost:{}/", address.port());
