@@ -5,7 +5,7 @@ import { SCHEMA, SQL } from "../data.js";
 
 export async function open(name, options) {
   const { open: openDatabase } = await import("/js/dist/index.js");
-  const db = await openDatabase({ name: `bench-${name}`, ...options });
+  const db = await openDatabase({ name: `${options.backend}-${name}`, ...options });
   for (const sql of SCHEMA) await db.exec(sql);
   const compiling = Object.entries(SQL).map(async ([key, sql]) => [key, await db.prepare(sql)]);
   const statements = Object.fromEntries(await Promise.all(compiling));
