@@ -274,6 +274,10 @@ bugs! {
     THREADS: "Between threads." {
         /// A barrier on the log takes the success that follows a failure reported to somebody else for its own.
         ForgetFailedBarrier,
+        /// A barrier for all is planned beside an append that is planned and not written yet.
+        BarrierBesideAppend,
+        /// A fold removes segments that a read may be inside of.
+        RemoveBesideRead,
     }
     QUEUE: "In the ordered queue under IndexedDB." {
         /// A flush of the queue is answered when its transaction has begun.

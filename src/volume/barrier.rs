@@ -77,7 +77,7 @@ impl Shared {
     fn barrier_for_all(&self, witness: bool) -> Result<()> {
         let plan = {
             // Every append that was planned has been done by whoever held `io`.
-            let _io = lock(&self.io);
+            let _io = (!planted(Bug::BarrierBesideAppend)).then(|| lock(&self.io));
             lock(&self.store).sync()?
         };
         if let Some(plan) = plan {

@@ -12,6 +12,7 @@ use super::snapshot::expire_oldest;
 use super::sync::{Condvar, Mutex, lock, wait_while};
 use crate::block::Durability;
 use crate::error::{Error, ErrorKind, Result, fail};
+use crate::planted::{Bug, planted};
 
 /// After this long without a commit, the newest commits get their durable proof.
 const IDLE: Duration = Duration::from_millis(200);
@@ -188,7 +189,8 @@ impl Shared {
             (store.fold_publishes_next(), store.fold_removes_next())
         };
         let _io = publishes.then(|| lock(&self.io));
-        let _gate = removes.then(|| self.gate.write().unwrap_or_else(PoisonError::into_inner));
+        let gated = removes && !planted(Bug::RemoveBesideRead);
+        let _gate = gated.then(|| self.gate.write().unwrap_or_else(PoisonError::into_inner));
         let plan = lock(&self.store).fold_step(&*self.backend)?;
         match plan {
             Some(plan) => self.run(&plan).map(|()| true),
