@@ -306,9 +306,8 @@ fn tests() -> Commands {
 
 fn wasm() -> Commands {
     let manifest = "--manifest-path wasm/Cargo.toml";
-    let mut clippy = crate::wasm::cargo()?;
-    clippy.current_dir(crate::root().join("wasm")).env("CARGO_TARGET_DIR", crate::target().join("web/cargo"));
-    clippy.args(["clippy", "--locked", "--release", "--target", crate::wasm::TARGET, "--", "-D", "warnings"]);
+    let mut clippy = crate::wasm::crate_cargo("clippy")?;
+    clippy.args(["--", "-D", "warnings"]);
     let mut promises = Command::new("node");
     promises.arg("wasm/test/run.mjs").current_dir(crate::root());
     let native = [

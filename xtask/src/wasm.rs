@@ -82,18 +82,25 @@ fn key(module: &Path) -> Result<String, String> {
 }
 
 fn compile() -> Result<PathBuf, String> {
-    let folder = target().join("web/cargo");
-    let mut build = cargo()?;
-    build.current_dir(root().join("wasm")).env("CARGO_TARGET_DIR", &folder);
-    build.args(["build", "--quiet", "--locked", "--release", "--target", TARGET]);
+    succeed(crate_cargo("build")?.arg("--quiet"), "the module does not compile")?;
+    Ok(target().join("web/cargo").join(TARGET).join("release/datasync_web.wasm"))
+}
+
+/// A cargo that does `verb` to the crate of the module, as it ships.
+///
+/// # Errors
+/// As [`cargo`].
+pub fn crate_cargo(verb: &str) -> Result<Command, String> {
+    let mut command = cargo()?;
+    command.current_dir(root().join("wasm")).env("CARGO_TARGET_DIR", target().join("web/cargo"));
+    command.args([verb, "--locked", "--release", "--target", TARGET]);
     // Sentences of broken invariants name their file: as it stands in the repository, wherever that is.
     let mut flags = format!("--remap-path-prefix={}=datasync", root().display());
     if let Some(home) = cargo_home() {
         flags.push_str(&format!("\u{1f}--remap-path-prefix={}=crates", home.join("registry/src").display()));
     }
-    build.env("CARGO_ENCODED_RUSTFLAGS", flags);
-    succeed(&mut build, "the module does not compile")?;
-    Ok(folder.join(TARGET).join("release/datasync_web.wasm"))
+    command.env("CARGO_ENCODED_RUSTFLAGS", flags);
+    Ok(command)
 }
 
 fn cargo_home() -> Option<PathBuf> {
