@@ -1,5 +1,9 @@
 // Promises that need more than a page: a reload, two tabs, a page without rights, a frame whose storage is refused.
 
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
 import { serve } from "../../../benches/browser/serve.mjs";
 
 const OPEN = `(async (options) => {
@@ -203,6 +207,41 @@ export const extras = {
         if (JSON.stringify(left) !== "[[],3]") throw new Error(JSON.stringify(left));
       }).then(() => undefined);
     });
+  },
+
+  async without_suspending_wasm_indexeddb_is_held_in_memory_up_to_a_limit({ context, app, visit, ready }) {
+    // What WebKit lacks, taken away: the worker's own look at the browser says no.
+    const folder = mkdtempSync(join(tmpdir(), "datasync-resident-"));
+    cpSync(app.folder, folder, { recursive: true });
+    const worker = join(folder, "datasync/dist/worker.js");
+    const text = readFileSync(worker, "utf8");
+    const patched = text.replace('"Suspending" in WebAssembly', "false");
+    if (patched === text) throw new Error("the worker no longer looks for Suspending this way");
+    writeFileSync(worker, patched);
+    const origin = await serve(folder, {}, { isolated: false });
+    try {
+      return await visit(context, origin, app.page, async ({ page, printed }) => {
+        await ready(page, printed);
+        const promises = ["what_was_acknowledged_is_there_after_reopening", "a_database_goes_out_and_comes_back_as_one_file", "a_transaction_is_all_or_nothing"];
+        for (const promise of promises) {
+          const wrong = await page.evaluate((promise) => check.run(promise, "indexeddb"), promise);
+          if (wrong) return `${promise}: ${wrong}`;
+        }
+        return page.evaluate(async () => {
+          const { open } = check.datasync;
+          const db = await open({ name: "resident", backend: "indexeddb" });
+          const { reads } = await db.storage();
+          await db.exec("CREATE TABLE t(a); INSERT INTO t VALUES (randomblob(3000000))");
+          await db.close();
+          const options = { name: "resident", backend: "indexeddb", residentLimitBytes: 1 << 20 };
+          const error = await open(options).then(() => "opened", (error) => `${error.kind}: ${error.message}`);
+          if (reads !== "resident" || !/^TooLarge: /.test(error)) throw new Error(`${reads}; ${error}`);
+        }).then(() => undefined);
+      });
+    } finally {
+      await origin.close();
+      rmSync(folder, { recursive: true, force: true });
+    }
   },
 
   async the_plans_surface_behaves_as_its_names_say({ context, app, visit, ready }) {
