@@ -171,6 +171,29 @@ export const promises = {
     await fails(db.iterate("SELECT 1; SELECT 2").next(), "Misuse");
   },
 
+  async what_is_written_while_rows_stream_is_kept(use) {
+    let db = await use.db();
+    await db.exec("CREATE TABLE t(a); CREATE TABLE seen(a); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100) INSERT INTO t SELECT i FROM n");
+    for await (const { a } of db.iterate("SELECT a FROM t", [], { chunkRows: 7 })) {
+      if (a % 10 === 0) await db.exec("INSERT INTO seen VALUES (?)", [a]);
+      if (a % 25 === 0) await db.transaction((tx) => tx.exec("INSERT INTO seen VALUES (?)", [-a]));
+      if (a === 60) {
+        await db.transaction(async (tx) => {
+          await tx.exec("INSERT INTO seen VALUES (0)");
+          throw new Error("undone");
+        }).catch(() => {});
+      }
+    }
+    const wanted = { n: 14, s: 550 - 250, zeros: 0 };
+    const look = "SELECT count(*) AS n, sum(a) AS s, sum(a = 0) AS zeros FROM seen";
+    equal(await db.get(look), wanted);
+    if (!use.keeps) return;
+    db.terminate();
+    db = await use.db();
+    equal(await db.get(look), wanted);
+    equal(await db.query("PRAGMA integrity_check"), [{ integrity_check: "ok" }]);
+  },
+
   async a_transaction_is_all_or_nothing(use) {
     const db = await use.db();
     await db.exec("CREATE TABLE t(a)");
