@@ -201,6 +201,8 @@ async function main() {
     options: {
       side: { type: "string", default: "datasync-opfs" },
       rounds: { type: "string", default: "20" },
+      // Ends early, with what was reached, after so many minutes.
+      minutes: { type: "string" },
       seed: { type: "string", default: String(Date.now() % 2 ** 31) },
       scenario: { type: "string" },
       cheat: { type: "string" },
@@ -212,7 +214,8 @@ async function main() {
   if (asked.scenario && !SCENARIOS[asked.scenario]) {
     throw new Error(`scenarios are ${Object.keys(SCENARIOS).join(", ")}`);
   }
-  const rounds = Number(asked.rounds);
+  let rounds = Number(asked.rounds);
+  const end = Date.now() + (asked.minutes ? Number(asked.minutes) : Infinity) * 60_000;
   const roll = dice(Number(asked.seed));
   console.log(`${asked.side}: ${rounds} rounds, seed ${asked.seed} (replay with --seed ${asked.seed})`);
   const totals = { kills: 0, looks: 0, unheard: 0 };
@@ -230,6 +233,7 @@ async function main() {
         throw error;
       });
       console.log(`${title}  ${line}`);
+      if (Date.now() > end) rounds = round;
       if (story.lives === LIVES || round === rounds) {
         await lastLook(desk, server.url, story, asked, totals);
         story.remove();

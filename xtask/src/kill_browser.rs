@@ -86,7 +86,7 @@ fn parse(args: &[String]) -> Result<Asked, String> {
             "--record" => asked.record = true,
             "--no-build" => asked.build = false,
             "--verbose" => asked.rest.push(word.clone()),
-            "--rounds" | "--seed" => {
+            "--rounds" | "--seed" | "--minutes" => {
                 seeded |= word == "--seed";
                 let number = value()?;
                 number.parse::<u32>().map_err(|_| format!("{word} {number} is not a number"))?;
