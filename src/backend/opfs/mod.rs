@@ -145,8 +145,14 @@ impl<F: SyncFile> Shared<F> {
     }
 
     /// Gives every handle back, flushed.
-    fn release(&self, after: State<F>) {
-        *self.lock() = after;
+    fn release(&self) {
+        *self.lock() = State::Released;
+    }
+
+    /// Gives the files up, because they were deleted under us. Their handles are leaked: Chromium never returns
+    /// from closing one whose file was cleared away, and nobody would hear of the loss. They end with the worker.
+    fn lose(&self) {
+        std::mem::forget(std::mem::replace(&mut *self.lock(), State::Lost));
     }
 }
 
@@ -209,7 +215,7 @@ impl<F: SyncFile> Backend for OpfsStore<F> {
     }
 
     fn release(&self) {
-        self.shared.release(State::Released);
+        self.shared.release();
     }
 
     fn can_create(&self) -> bool {

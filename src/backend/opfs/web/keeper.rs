@@ -73,7 +73,7 @@ impl Keeper {
         let entry = JsFuture::from(self.directory.get_file_handle(&Area::Meta.to_string())).await;
         match entry {
             Err(why) if refusal(&why).name == "NotFoundError" => {
-                shared.release(State::Lost);
+                shared.lose();
                 shared.with(|_| Ok(()))
             }
             _ => Ok(()),
@@ -160,7 +160,7 @@ impl Keeper {
     /// Gives the handles back at once. What was acknowledged is durable; the next open recovers.
     pub fn release(&self) {
         if let Some(shared) = self.shared.upgrade() {
-            shared.release(State::Released);
+            shared.release();
         }
     }
 
