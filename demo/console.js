@@ -45,7 +45,16 @@ export function createConsole({ database, ran }) {
     void run();
   });
   cancel.addEventListener("click", () => running?.abort());
-  return { listTables: (db) => listTables(db, text, run), run };
+  return {
+    listTables: (db) => listTables(db, text, run),
+    /** Shows the first example's answer to somebody who has not asked for anything yet. */
+    async greet(db) {
+      if (text.value !== EXAMPLES[0].sql || the("results").childElementCount > 0) return;
+      // Another database may have been imported.
+      const shop = await db.get("SELECT 1 FROM sqlite_schema WHERE name = 'sale'");
+      if (shop !== undefined) await show(db, text.value, undefined);
+    },
+  };
 }
 
 /** The selected part of the text, if there is one: a habit of SQL consoles. */

@@ -119,7 +119,7 @@ export function verdict(result, { backend, durability }) {
   }
   if (durability === "applied" && prefix) {
     const heading = `${kept} of ${acknowledged} applied commits are there: a beginning, without a gap.`;
-    const text = `The last ${lost} had only been applied, not made durable: that is the bargain. ${rest}`;
+    const text = `The last ${lost === 1 ? "one" : lost} had only been applied, not made durable: that is the bargain. ${rest}`;
     return { looks: "note", heading, text };
   }
   return { looks: "bad", heading: `${lost} acknowledged commits are lost.`, text: rest };

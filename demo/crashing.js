@@ -31,7 +31,7 @@ export function createCrashing(page) {
   const button = the("crash");
   const again = the("crash-again");
   const say = the("crash-state");
-  const total = { crashes: 0, acknowledged: 0, lost: 0 };
+  const total = { crashes: 0, acknowledged: 0, lost: 0, gone: 0 };
 
   const once = async () => {
     const db = page.lend();
@@ -56,13 +56,15 @@ export function createCrashing(page) {
     const opened = await page.reopen();
     if (opened === undefined) return false;
     const result = await tally(opened, { run, ...outcome });
-    dots.settle(result);
+    const meaning = verdict(result, page.settings());
+    // What was never promised is not lost: it is gone, as was said.
+    const promised = meaning.looks !== "note";
+    dots.settle(result, promised ? "lost" : "gone");
     total.crashes += 1;
     total.acknowledged += result.acknowledged;
-    total.lost += result.lost;
-    const { crashes, acknowledged, lost } = total;
-    say.textContent = `${crashes} ${crashes === 1 ? "crash" : "crashes"}: ${acknowledged} commits acknowledged, ${lost} lost`;
-    showVerdict(verdict(result, page.settings()), opened.recovery);
+    total[promised ? "lost" : "gone"] += result.lost;
+    say.textContent = summary(total);
+    showVerdict(meaning, opened.recovery);
     return true;
   };
   button.addEventListener("click", async () => {
@@ -74,6 +76,12 @@ export function createCrashing(page) {
       await page.reopen();
     }
   });
+}
+
+/** All crashes of this page in a line. */
+function summary({ crashes, acknowledged, lost, gone }) {
+  const given = gone === 0 ? "" : `, ${gone} not promised to stay and gone`;
+  return `${crashes} ${crashes === 1 ? "crash" : "crashes"}: ${acknowledged} commits acknowledged${given}, ${lost} lost`;
 }
 
 /** The dots of one crash. */
@@ -94,9 +102,13 @@ function createDots() {
     mark(n, fate) {
       dots[n - 1].className = `dot ${fate}`;
     },
-    settle({ fates, kept, lost, extra, none }) {
-      fates.forEach((fate, index) => this.mark(index + 1, fate));
-      place.setAttribute("aria-label", `${kept} acknowledged commits found, ${lost} lost; ${extra} others found, ${none} not there`);
+    /** Shows what became of each; `missing` is the name for what was acknowledged and is not there. */
+    settle({ fates, kept, lost, extra, none }, missing) {
+      fates.forEach((fate, index) => this.mark(index + 1, fate === "lost" ? missing : fate));
+      place.setAttribute(
+        "aria-label",
+        `${kept} acknowledged commits found, ${lost} ${missing}; ${extra} others found, ${none} not there`,
+      );
     },
   };
 }

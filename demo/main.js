@@ -85,6 +85,7 @@ function reopen({ wait = false, before = async () => {} } = {}) {
       if (stop.signal.aborted) return undefined;
       await before();
       const opened = await openPatiently(wait, stop.signal);
+      await sqlConsole.greet(opened);
       adopt(opened);
       return opened;
     } catch (error) {

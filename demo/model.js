@@ -78,7 +78,8 @@ function begin(model, stats, now) {
     const bytes = Math.max(0, Math.min(later === 0 ? left : model.capacity, left));
     left -= bytes;
     const segment = addSegment(model, now);
-    if (bytes > 0) put(segment, { bytes, last: stats.durable, born: now, durableAt: now });
+    const durableAt = stats.committed <= stats.durable ? now : undefined;
+    if (bytes > 0) put(segment, { bytes, last: stats.committed, born: now, durableAt });
   }
 }
 

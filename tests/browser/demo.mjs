@@ -145,6 +145,7 @@ async function crash(page) {
     extra: await count("extra"),
     none: await count("none"),
     lost: await count("lost"),
+    gone: await count("gone"),
     waiting: await count("wait"),
   };
 }
@@ -219,7 +220,7 @@ for (const backend of ["opfs", "indexeddb"]) {
       const seen = await crash(page);
       assert.match(seen.looks, /\bgood\b/, seen.text);
       assert.ok(seen.kept >= 40, `the page was told of ${seen.kept} commits`);
-      assert.equal(seen.lost + seen.waiting, 0);
+      assert.equal(seen.lost + seen.gone + seen.waiting, 0);
       assert.equal(seen.report[0].toLowerCase(), "unclean", `the report says what was found: ${seen.report}`);
       // Counted by SQL, not by the page.
       await reach(page, "open");
@@ -245,6 +246,8 @@ for (const backend of ["opfs", "indexeddb"]) {
       return rows(page);
     })();
     assert.deepEqual([Number(least), Number(most)], [1, Number(count)]);
+    assert.equal(Number(count), seen.kept + seen.extra);
+    assert.equal(seen.lost, 0, "what was never promised is not called lost");
     browser.quiet();
   });
 
