@@ -256,20 +256,14 @@ bugs! {
         AllowWal,
         /// SQLite is not told that its page cache is of another commit.
         TrustPageCache,
-        /// The change counter of a dropped batch is remembered.
-        KeepStampOfDropped,
         /// A transaction ends before what it saw is durable.
         SkipUnlockWait,
-        /// A connection's next snapshot may be older than its own commit.
-        ForgetOwnCommits,
         /// A file goes on after its volume has failed.
         UseDeadVolume,
         /// A connection in exclusive mode keeps nobody out.
         IgnoreExclusive,
         /// A full disk is an I/O error.
         FullIsIoError,
-        /// Space is not reserved at xSync.
-        SkipReserveAtSync,
     }
     THREADS: "Between threads." {
         /// A barrier on the log takes the success that follows a failure reported to somebody else for its own.

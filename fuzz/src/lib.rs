@@ -5,6 +5,8 @@
 
 #[path = "../../tests/crash/choices.rs"]
 pub mod choices;
+#[path = "../../tests/crash/cuts.rs"]
+pub mod cuts;
 #[path = "../../tests/crash/invariants.rs"]
 pub mod invariants;
 #[path = "../../tests/crash/lives.rs"]

@@ -313,7 +313,10 @@ impl Store {
         for (from, to, version, modified_ms) in &fold.ranges {
             for (block, entry) in (first..).zip(&mut page.entries) {
                 let inside = (from.0..to.0).contains(&block) && block < fold.blocks_after;
-                if inside && matches!(entry, BaseEntry::Present { .. }) {
+                // An entry that is absent may be one that a fold masked which was cut off before it cut the base:
+                // then the old bytes are still there, and plain SQLite would find them after a clean close.
+                let held = block < fold.blocks_before && !matches!(entry, BaseEntry::Trimmed { .. });
+                if inside && held {
                     *entry = BaseEntry::Trimmed { version: *version, modified_ms: *modified_ms };
                     push_base(ops, BlockNo(block), &[0; BLOCK_SIZE]);
                 }

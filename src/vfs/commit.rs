@@ -112,7 +112,7 @@ impl MainFile {
             return Ok(());
         }
         writing.settle_size()?;
-        if planted(Bug::SkipReserveAtSync) { Ok(()) } else { writing.writer.reserve() }
+        writing.writer.reserve()
     }
 
     /// SQLite syncs: nothing to do, unless this is the last moment at which it listens.

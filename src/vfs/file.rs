@@ -121,7 +121,6 @@ impl MainFile {
         let newest = std::mem::take(&mut self.pin_newest) || self.claimed.is_some();
         let view = match newest {
             true => store.volume().snapshot_newest()?,
-            false if planted(Bug::ForgetOwnCommits) => store.volume().snapshot()?,
             false => store.volume().snapshot_from(self.own)?,
         };
         self.look_at(view);
@@ -186,7 +185,7 @@ impl MainFile {
     pub(super) fn unlock(&mut self, wanted: Level) -> Result<()> {
         if wanted <= Level::Shared {
             let given_up = if planted(Bug::KeepBatchAtUnlock) { None } else { self.writing.take() };
-            if given_up.is_some_and(|writing| writing.touched) && !planted(Bug::KeepStampOfDropped) {
+            if given_up.is_some_and(|writing| writing.touched) {
                 self.header.forget();
             }
             self.store().clear_exclusive(self.number);

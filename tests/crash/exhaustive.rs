@@ -2,6 +2,7 @@
 //! with a crash after every op of the recovery.
 
 use std::sync::Mutex;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use datasync::backend::sim::{Bounds, Moment, SimDisk};
@@ -9,6 +10,7 @@ use datasync::planted::{Bug, plant};
 
 use crate::images::{Tried, check, crash_recovery};
 use crate::invariants::{Checked, Expected, Violation, no_panic};
+use crate::progress::{Counters, Record};
 use crate::reference::History;
 use crate::settings;
 use crate::workload::{Letter, Run, Word, parse, unexpected};
@@ -48,27 +50,63 @@ impl Limits {
     }
 }
 
+impl Limits {
+    fn is_late(&self) -> bool {
+        self.deadline.is_some_and(|deadline| Instant::now() > deadline)
+    }
+
+    /// In words, for the ledger and the state file.
+    fn words(&self) -> String {
+        format!(
+            "all workloads of <= {} letters, <= {} behind each of {} beginnings, one crash; crashes inside recovery \
+             for <= {} letters, <= {} behind a beginning",
+            self.depth,
+            self.beginnings.first().map_or(0, |(_, depth)| *depth),
+            self.beginnings.len(),
+            self.double_depth,
+            self.double_later
+        )
+    }
+}
+
 /// Stores that have been through something: several segments; a folded base; an unproven tail; a base cut short;
 /// a second fold since a clean open.
 pub const BEGINNINGS: [&str; 5] = ["d01.r.d0", "L.C.a0", "d0.k.a1.t0", "L.C.s1", "d01.z.d0.C.a0"];
 
 /// Runs within `limits`. What was tried; or the first violation, with all that replays it.
 pub fn run(limits: &Limits) -> Checked<Tried> {
+    let record = Record::open(String::new());
+    run_recorded(limits, &record, &Counters::default())
+}
+
+/// The same, but for the jobs that `record` knows as done; those that get done are written down in it.
+pub fn run_recorded(limits: &Limits, record: &Record, counters: &Counters) -> Checked<Tried> {
     let tried = Tried::new();
-    let jobs = Mutex::new(jobs(limits));
+    let left = jobs(limits).into_iter().enumerate().filter(|(number, _)| !record.is_done(*number));
+    let jobs: Mutex<Vec<(usize, Job)>> = Mutex::new(left.collect::<Vec<_>>().into_iter().rev().collect());
     let failed = Mutex::new(None);
     std::thread::scope(|scope| {
         for _ in 0..limits.threads.max(1) {
             scope.spawn(|| {
                 plant(limits.bug);
                 loop {
-                    let Some(mut job) = jobs.lock().expect("unpoisoned").pop() else { break };
+                    let Some((number, mut job)) = jobs.lock().expect("unpoisoned").pop() else { break };
+                    // A run that is kept for another one forgets between jobs what it has seen: its memory
+                    // stays bounded, and what a job counts does not depend on the jobs of the same run.
+                    let own = record.is_kept().then(Tried::new);
+                    let tried = own.as_ref().unwrap_or(&tried);
                     let depth = job.depth;
-                    let outcome = explore(&mut job, depth, limits, &tried);
+                    let outcome = explore(&mut job, depth, limits, tried);
+                    match &own {
+                        Some(own) => counters.add(own.states(), own.distinct()),
+                        None => counters.set(tried.states(), tried.distinct()),
+                    }
                     if let Err(violation) = outcome {
                         failed.lock().expect("unpoisoned").get_or_insert(violation);
+                    } else if !limits.is_late() {
+                        record.finish(number, tried.states(), tried.distinct());
                     }
-                    if failed.lock().expect("unpoisoned").is_some() {
+                    if failed.lock().expect("unpoisoned").is_some() || limits.is_late() {
                         break;
                     }
                 }
@@ -98,16 +136,24 @@ fn jobs(limits: &Limits) -> Vec<Job> {
         let beginning = word.len();
         jobs.push(Job { word: word.clone(), beginning, root: beginning, depth: 0 });
         for letter in Letter::ALL.iter().filter(|_| *depth > 0) {
-            let word = word.iter().chain([letter]).copied().collect();
-            jobs.push(Job { word, beginning, root: beginning + 1, depth: depth - 1 });
+            let word: Vec<Letter> = word.iter().chain([letter]).copied().collect();
+            if *depth < 3 {
+                jobs.push(Job { word, beginning, root: beginning + 1, depth: depth - 1 });
+                continue;
+            }
+            // Deep runs take long: smaller jobs, so that little is done twice by one that is stopped.
+            jobs.push(Job { word: word.clone(), beginning, root: beginning + 1, depth: 0 });
+            for second in Letter::ALL {
+                let word = word.iter().chain([second]).copied().collect();
+                jobs.push(Job { word, beginning, root: beginning + 2, depth: depth - 2 });
+            }
         }
     }
-    jobs.reverse();
     jobs
 }
 
 fn explore(job: &mut Job, left: usize, limits: &Limits, tried: &Tried) -> Checked<()> {
-    if limits.deadline.is_some_and(|deadline| Instant::now() > deadline) {
+    if limits.is_late() {
         return Ok(());
     }
     let most = if job.beginning == 0 { limits.double_depth } else { limits.double_later };
@@ -198,30 +244,64 @@ pub fn plan_of(moments: &[Moment]) -> String {
     format!("[{}]", ops.join("; "))
 }
 
+/// The shortest word found by leaving letters out that still breaks a promise, and how it does.
+fn shrunk(word: &[Letter], limits: &Limits, violation: Violation) -> (Vec<Letter>, Violation) {
+    let (mut word, mut violation) = (word.to_vec(), violation);
+    let mut at = 0;
+    while at < word.len() {
+        let mut fewer = word.clone();
+        fewer.remove(at);
+        match last_letter(&fewer, limits, true, &Tried::new()) {
+            Err(again) => (word, violation) = (fewer, again),
+            Ok(_) => at += 1,
+        }
+    }
+    (word, violation)
+}
+
+/// Fails with the shortest counter-example that can be made of `violation`.
+fn complain(limits: &Limits, violation: Violation) -> ! {
+    let replay = violation.what.rsplit_once("DATASYNC_CRASH_REPLAY=").map(|(_, word)| word.trim().to_owned());
+    let Some(word) = replay else { panic!("{violation}") };
+    let (word, shorter) = shrunk(&parse(&word), limits, violation.clone());
+    panic!(
+        "{shorter}\n    shrunk; replay: DATASYNC_CRASH_REPLAY={}\n    found first as: {violation}",
+        Word(&word)
+    );
+}
+
 #[test]
 fn every_crash_of_every_short_workload_recovers_to_a_prefix() {
     let limits = Limits::from_environment();
     let begun = Instant::now();
     if let Some(word) = settings::only_workload() {
-        let tried = Tried::new();
-        if let Err(violation) = last_letter(&parse(&word), &limits, true, &tried) {
+        if let Err(violation) = last_letter(&parse(&word), &limits, true, &Tried::new()) {
             panic!("{violation}");
         }
         return;
     }
-    match run(&limits) {
-        Ok(tried) => {
-            let seconds = begun.elapsed().as_secs_f64();
-            println!(
-                "exhaustive: depth {}, in recovery {}, {} crash states, {} distinct, {:.0} distinct/s, \
-                 {seconds:.1} s, 0 violations",
-                limits.depth,
-                limits.double_depth,
-                tried.states(),
-                tried.distinct(),
-                tried.distinct() as f64 / seconds,
-            );
-        }
-        Err(violation) => panic!("{violation}"),
-    }
+    let all = jobs(&limits).len();
+    let record = Record::open(limits.words());
+    let counters = Counters::default();
+    let outcome = std::thread::scope(|scope| {
+        scope.spawn(|| counters.watch("exhaustive"));
+        let outcome = run_recorded(&limits, &record, &counters);
+        counters.done.store(true, Ordering::Release);
+        outcome
+    });
+    let tried = outcome.unwrap_or_else(|violation| complain(&limits, violation));
+    let (done, states, distinct) = match record.is_kept() {
+        true => record.totals(),
+        false => (record.totals().0, tried.states(), tried.distinct()),
+    };
+    let seconds = begun.elapsed().as_secs_f64();
+    println!(
+        "exhaustive: {}; {done} of {all} jobs, {states} crash states, {distinct} distinct, {seconds:.1} s, 0 violations",
+        limits.words()
+    );
+    println!(
+        "ledger {{\"suite\": \"exhaustive\", \"bounds\": \"{}\", \"jobs\": \"{done} of {all}\", \"crash_states\": \
+         {states}, \"distinct\": {distinct}, \"violations\": 0, \"seconds\": {seconds:.0}}}",
+        limits.words()
+    );
 }

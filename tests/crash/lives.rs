@@ -1,6 +1,8 @@
 //! Long seeded lives: a store used, crashed, cut off, refused and reopened again and again, also in the middle
 //! of reopening. `DATASYNC_SEED=n` replays life n alone.
 
+use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -11,9 +13,10 @@ use datasync::log::plan::Area;
 use datasync::planted::{Bug, plant};
 use datasync::volume::Volume;
 
-use crate::choices::Choices;
-use crate::invariants::{Checked, no_panic, space_comes_back};
+use crate::cuts::Cuts;
+use crate::invariants::{Checked, Violation, no_panic, space_comes_back};
 use crate::settings::{self, options};
+use crate::shrink::{Listed, Recorded, shrunk};
 use crate::workload::{Letter, Run, unexpected};
 
 /// What befell the stores.
@@ -24,6 +27,35 @@ pub struct Fates {
     power_cuts: AtomicU64,
     faults: AtomicU64,
     crashes_in_recovery: AtomicU64,
+    /// How often each kind of fault really struck.
+    pub fired: Mutex<BTreeMap<String, u64>>,
+    /// What happened, step by step, where somebody wants to know.
+    pub story: Option<Mutex<Vec<String>>>,
+}
+
+impl Fates {
+    fn tell(&self, what: impl FnOnce() -> String) {
+        if let Some(story) = &self.story {
+            story.lock().expect("unpoisoned").push(what());
+        }
+    }
+
+    /// Books what the faults of `disk` did; they stay behind when the process dies.
+    fn book(&self, disk: &SimDisk) {
+        let mut fired = self.fired.lock().expect("unpoisoned");
+        for (fault, count) in disk.faults().counts().filter(|(_, count)| *count > 0) {
+            *fired.entry(kind_of(fault)).or_default() += count;
+        }
+    }
+}
+
+/// The kind of a fault, without its place and number.
+pub fn kind_of(fault: Fault) -> String {
+    match fault {
+        Fault::Refuse { call, .. } => format!("refuse {call:?}"),
+        Fault::FailBarrier { how, .. } => format!("barrier {how:?}"),
+        other => format!("{other:?}").split([' ', '{']).next().unwrap_or_default().to_owned(),
+    }
 }
 
 fn count(counter: &AtomicU64) {
@@ -31,7 +63,7 @@ fn count(counter: &AtomicU64) {
 }
 
 /// Lives one life.
-pub fn live(random: &mut impl Choices, steps: usize, fates: &Fates) -> Checked<()> {
+pub fn live(random: &mut impl Cuts, steps: usize, fates: &Fates) -> Checked<()> {
     let mut run = Run::start(SimDisk::new(1))?;
     for _ in 0..steps {
         if random.is_over() {
@@ -41,37 +73,48 @@ pub fn live(random: &mut impl Choices, steps: usize, fates: &Fates) -> Checked<(
         match random.below(40) {
             0 => crash(&mut run, random, fates)?,
             1 => {
-                run.disk.inject(fault(random));
+                let fault = fault(random);
+                fates.tell(|| format!("inject {fault}"));
+                run.disk.inject(fault);
                 count(&fates.faults);
             }
             _ => {
                 let letter = *random.pick(Letter::ALL);
+                fates.tell(|| letter.text().to_owned());
                 if run.step(letter)?.is_err() {
                     crash(&mut run, random, fates)?;
                 }
             }
         }
     }
+    fates.book(&run.disk);
     run.die();
     run.open()?;
     empty(&mut run)
 }
 
 /// The process dies, perhaps the power with it, perhaps several times while the store is being reopened.
-fn crash(run: &mut Run, random: &mut impl Choices, fates: &Fates) -> Checked<()> {
+fn crash(run: &mut Run, random: &mut impl Cuts, fates: &Fates) -> Checked<()> {
     loop {
+        fates.book(&run.disk);
+        fates.tell(|| "the process dies".into());
         run.die();
         count(&fates.process_crashes);
         if random.chance(2, 3) {
             count(&fates.power_cuts);
+            fates.tell(|| "the power is cut".into());
             run.disk = random.cut_power(&run.disk);
         }
         // With nothing left to decide from, the disk is left in peace: a life has to end.
         let peace = random.is_over();
         if !peace && random.chance(1, 3) {
-            run.disk.inject(Fault::PowerOff { nth: 1 + random.below(40) as u64 });
+            let nth = 1 + random.below(40) as u64;
+            fates.tell(|| format!("the power goes off at op {nth} of the next opening"));
+            run.disk.inject(Fault::PowerOff { nth });
         } else if !peace && random.chance(1, 12) {
-            run.disk.inject(fault(random));
+            let fault = fault(random);
+            fates.tell(|| format!("inject {fault}"));
+            run.disk.inject(fault);
             count(&fates.faults);
         }
         let Ok(volume) = Volume::open(run.disk.clone(), options()) else {
@@ -82,12 +125,13 @@ fn crash(run: &mut Run, random: &mut impl Choices, fates: &Fates) -> Checked<()>
             }
             return run.open();
         };
+        fates.book(&run.disk);
         run.disk.heal();
         return run.adopt(volume)?.map_err(|error| unexpected(&error));
     }
 }
 
-fn fault(random: &mut impl Choices) -> Fault {
+fn fault(random: &mut impl Cuts) -> Fault {
     let nth = 1 + random.below(30) as u64;
     match random.below(5) {
         0 => Fault::FailBarrier {
@@ -125,11 +169,28 @@ fn empty(run: &mut Run) -> Checked<()> {
     space_comes_back(state.segments().len(), state.len(Area::Base).unwrap_or(0))
 }
 
+/// A life that failed, made short and told step by step.
+fn told(seed: u64, steps: usize, violation: &Violation) -> Violation {
+    let mut recorded = Recorded::new(Random::new(seed));
+    let _ = no_panic(|| live(&mut recorded, steps, &Fates::default()));
+    let lived = |answers: &[usize], fates: &Fates| {
+        no_panic(|| live(&mut Listed::new(answers.to_vec()), steps, fates)).err()
+    };
+    let same = |answers: &[usize]| {
+        lived(answers, &Fates::default()).is_some_and(|other| other.invariant == violation.invariant)
+    };
+    let answers = shrunk(recorded.answers, 2000, same);
+    let fates = Fates { story: Some(Mutex::default()), ..Fates::default() };
+    let shorter = lived(&answers, &fates).unwrap_or_else(|| violation.clone());
+    let story = fates.story.map(|story| story.into_inner().expect("unpoisoned").join("; "));
+    shorter.at(format!("shrunk: {}", story.unwrap_or_default()))
+}
+
 /// Lives from `first` on, `count` of them, on two threads.
 pub fn run(first: u64, number: u64, steps: usize, bug: Option<Bug>) -> Checked<Fates> {
     let fates = Fates::default();
     let next = AtomicU64::new(first);
-    let failed = std::sync::Mutex::new(None);
+    let failed = Mutex::new(None);
     let deadline = settings::deadline();
     std::thread::scope(|scope| {
         for _ in 0..settings::threads() {
@@ -142,6 +203,7 @@ pub fn run(first: u64, number: u64, steps: usize, bug: Option<Bug>) -> Checked<F
                         break;
                     }
                     if let Err(violation) = no_panic(|| live(&mut Random::new(seed), steps, &fates)) {
+                        let violation = if bug.is_none() { told(seed, steps, &violation) } else { violation };
                         let violation = violation.at(format!("replay: DATASYNC_SEED={seed}"));
                         failed.lock().expect("unpoisoned").get_or_insert(violation);
                     }
@@ -164,6 +226,12 @@ fn long_lives_full_of_faults_never_lose_what_was_acknowledged() {
     match run(first, number, STEPS, None) {
         Ok(fates) => {
             println!("lives: seeds {first}..{}, {fates:?}", first + number);
+            let fired = fates.fired.lock().expect("unpoisoned");
+            let kinds = Call::ALL.map(|call| format!("refuse {call:?}")).into_iter();
+            let kinds = kinds.chain(BarrierFailure::ALL.map(|how| format!("barrier {how:?}")));
+            let never: Vec<String> =
+                kinds.chain(["PowerOff".to_owned()]).filter(|kind| !fired.contains_key(kind)).collect();
+            assert!(never.is_empty() || number < 100, "these faults never struck: {never:?}");
             let few = fates.crashes_in_recovery.load(Ordering::Relaxed) == 0 && number >= 20;
             assert!(!few, "no crash ever hit a recovery: {fates:?}");
         }

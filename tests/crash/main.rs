@@ -8,6 +8,7 @@ mod targets;
 
 mod choices;
 mod corpus;
+mod cuts;
 mod damage;
 mod exhaustive;
 mod formats;
@@ -16,6 +17,7 @@ mod invariants;
 mod lives;
 mod nth_fails;
 mod planted;
+mod progress;
 mod queued;
 mod reference;
 mod regressions;

@@ -4,6 +4,7 @@
 use datasync::backend::sim::Random;
 
 use crate::choices::Choices;
+use crate::cuts::Cuts;
 
 /// Answers given before, again; the list of a life that failed, on its way to become short.
 pub struct Listed {
@@ -16,6 +17,10 @@ impl Listed {
         Self { answers, next: 0 }
     }
 }
+
+impl Cuts for Listed {}
+
+impl<C: Choices> Cuts for Recorded<C> {}
 
 impl Choices for Listed {
     fn below(&mut self, bound: usize) -> usize {

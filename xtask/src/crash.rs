@@ -1,7 +1,12 @@
 //! `cargo xtask crash`: the crash suite of `tests/crash/`, with its bounds given by hand.
 //!
 //! The suite reads its bounds from the environment, so that a failing case can be replayed by copying one
-//! line; this command only translates options into those variables and runs the suite optimised.
+//! line; this command translates options into those variables, runs the suite optimised, and with `--record`
+//! adds what it says of itself to `tests/crash/LEDGER.json`. With `--resume` a run of the same bounds goes on
+//! where the last one stopped: `target/crash-record` says which jobs are done.
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 
 /// Option and variable. All want a number, but for the workload of `--replay`, which is passed on as it is.
 const BOUNDS: &[(&str, &str)] = &[
@@ -20,29 +25,33 @@ pub fn run(args: &[String]) -> Result<(), String> {
     let mut command = crate::cargo();
     command.args(["test", "--profile", "crash", "--locked", "--package", "datasync"]);
     command.args(["--no-default-features", "--features", "sim", "--test", "crash", "--"]);
-    command.args(filters(args));
-    if args.iter().any(|word| word == "--planted") {
-        // Hundreds of caught panics; the lines that count would drown in their traces.
-        command.env("RUST_BACKTRACE", "0");
+    command.args(["--nocapture", "--skip", "planted::"]);
+    if args.iter().any(|word| word == "--resume") {
+        // Only the exhaustive suite has jobs to go on from.
+        command.args(["exhaustive::"]).env("DATASYNC_CRASH_STATE", crate::target().join("crash-record"));
     }
     for (variable, value) in bounds(args)? {
         println!("{variable}={value}");
         command.env(variable, value);
     }
-    let status = command.status().map_err(|error| format!("cannot run cargo: {error}"))?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err("the crash suite failed; what it printed says how to replay it".into())
+    let mut child =
+        command.stdout(Stdio::piped()).spawn().map_err(|error| format!("cannot run cargo: {error}"))?;
+    let output = child.stdout.take().ok_or("cargo has no output")?;
+    let mut entries = Vec::new();
+    for line in BufReader::new(output).lines().map_while(Result::ok) {
+        match line.strip_prefix("ledger {") {
+            Some(rest) => entries.push(format!("{{\"commit\": \"{}\", {rest}", crate::ledger::commit())),
+            None => println!("{line}"),
+        }
     }
-}
-
-/// What libtest is told besides.
-fn filters(args: &[String]) -> Vec<&'static str> {
-    match args.iter().any(|word| word == "--planted") {
-        true => vec!["--nocapture", "planted::"],
-        false => vec!["--nocapture", "--skip", "planted::"],
+    let status = child.wait().map_err(|error| format!("lost cargo: {error}"))?;
+    if !status.success() {
+        return Err("the crash suite failed; what it printed says how to replay it".into());
     }
+    if args.iter().any(|word| word == "--record") {
+        entries.iter().try_for_each(|entry| crate::ledger::append(entry))?;
+    }
+    Ok(())
 }
 
 /// The environment that the options ask for.
@@ -51,8 +60,9 @@ fn bounds(args: &[String]) -> Result<Vec<(&'static str, String)>, String> {
     let mut words = args.iter();
     while let Some(word) = words.next() {
         match word.as_str() {
-            "--planted" => {}
-            "--double" => found.push(("DATASYNC_CRASH_DOUBLE", "1".to_owned())),
+            "--resume" | "--record" => {}
+            // As deep as everything else: the suite cuts it to the depth.
+            "--double" => found.push(("DATASYNC_CRASH_DOUBLE", "9".to_owned())),
             option => {
                 let (_, variable) = BOUNDS
                     .iter()
@@ -97,7 +107,7 @@ mod tests {
             "--depth 4 --double --budget 5m --seed 7 --replay p0,c".split(' ').map(str::to_owned).collect();
         let wanted = [
             ("DATASYNC_CRASH_DEPTH", "4".to_owned()),
-            ("DATASYNC_CRASH_DOUBLE", "1".to_owned()),
+            ("DATASYNC_CRASH_DOUBLE", "9".to_owned()),
             ("DATASYNC_CRASH_BUDGET_S", "300".to_owned()),
             ("DATASYNC_SEED", "7".to_owned()),
             ("DATASYNC_CRASH_REPLAY", "p0,c".to_owned()),

@@ -8,12 +8,15 @@ mod bench_browser;
 mod browser;
 mod crash;
 mod demo;
+mod fuzz;
 mod generate;
 mod kill;
 mod kill_browser;
+mod ledger;
 mod licences;
 mod models;
 mod npm;
+mod planted;
 mod serve;
 mod test;
 mod tidy;
@@ -109,8 +112,8 @@ const COMMANDS: &[(&str, &[Command])] = &[
         &[
             Command {
                 name: "crash",
-                usage: "[--depth K] [--double] [--seeds N] [--seed S] [--budget 5m] [--replay WORKLOAD] [--planted]",
-                about: "cut the power of a simulated disk at every point; --planted proves that bugs are noticed",
+                usage: "[--depth K] [--double] [--seeds N] [--seed S] [--budget 5m] [--replay WORKLOAD] [--resume] [--record]",
+                about: "cut the power of a simulated disk at every point; --resume goes on where the last run stopped",
                 run: crash::run,
             },
             Command {
@@ -118,6 +121,18 @@ const COMMANDS: &[(&str, &[Command])] = &[
                 usage: "[--big]",
                 about: "every state of the protocols' models, and every mistake planted in them",
                 run: models::run,
+            },
+            Command {
+                name: "planted",
+                usage: "[--bug NAME] [--all] [--write]",
+                about: "switch every deliberate bug on and see which suite notices; --all lets every suite try",
+                run: planted::run,
+            },
+            Command {
+                name: "fuzz",
+                usage: "[TARGET..] [--seconds N] [--record]",
+                about: "a while of fuzzing of each target, with the nightly toolchain and cargo-fuzz",
+                run: fuzz::run,
             },
             Command {
                 name: "kill",

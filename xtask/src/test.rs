@@ -70,6 +70,7 @@ const STEPS: &[Step] = &[
         about: "every schedule of two threads, many of four, keeps every promise",
         commands: concurrency,
     },
+    Step { name: "sql-crash", about: "money is neither made nor lost by any crash", commands: sql_crash },
     Step { name: "kill", about: "a writer killed in mid-commit, twenty times over", commands: kill },
     Step {
         name: "kill-web",
@@ -334,7 +335,12 @@ fn crash() -> Commands {
 }
 
 fn planted() -> Commands {
-    Ok(vec![ourselves("crash --planted")])
+    Ok(vec![ourselves("planted")])
+}
+
+fn sql_crash() -> Commands {
+    let words = "test --locked --package datasync --features cli,sim --test sql_crash -- --skip planted::";
+    Ok(vec![cargo(words)])
 }
 
 fn models() -> Commands {

@@ -11,6 +11,7 @@ use datasync::log::plan::{Area, Op};
 use datasync::volume::Volume;
 
 use crate::choices::{Bytes, Choices};
+use crate::cuts::Cuts;
 use crate::invariants::{Checked, read_state, snapshot};
 use crate::settings::options;
 use crate::workload::{Run, parse, unexpected};

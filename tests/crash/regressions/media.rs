@@ -4,15 +4,16 @@ use super::*;
 
 /// Damage to any page of the log below the newest proven commit is corruption, wherever it lies.
 pub fn midlog_rot() -> Checked<()> {
-    for word in ["d0.d01.d0.w0", "d0.r.d01.w0", "d0.d01.d0.d0", "d0.k.d01.w0"] {
+    for word in ["d0.d01.d0.w0", "d0.r.d01.w0", "d0.d01.d0.d0", "d0.k.d01.w0", "d0.r.d01.c.c.c.c.c.c.c"] {
         let mut run = after(word)?;
         run.die();
         let wanted = run.history.newest().state.clone();
-        let image = run.disk.state();
+        // Everything here is durable, but for removals: without those an open has nothing to settle.
+        let image = worst(&run);
         for segment in image.segments() {
             let area = Area::Segment(segment);
-            // The window that remains without a witness: the newest commit, two pages.
-            let window = if word.ends_with("w0") { 0 } else { 2 };
+            // The window that remains without a witness, or a META published since: the newest commit, two pages.
+            let window = if word.ends_with("w0") || word.ends_with('c') { 0 } else { 2 };
             let used =
                 (0..image.len(area).unwrap_or(0) / PAGE).filter(|page| image.visible(area, *page).is_some());
             let used: Vec<u64> = used.collect();

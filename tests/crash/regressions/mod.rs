@@ -66,6 +66,8 @@ pub const ALL: &[(&str, fn() -> Checked<()>)] = &[
     ("a_free_block_is_given_out_once", single::free_blocks),
     ("what_a_transaction_cut_off_itself_is_zeros", single::cut_off_itself),
     ("a_new_store_is_there_once_it_is_open", single::new_store_stays),
+    ("a_store_copied_without_its_spare_recovers", single::copied_without_spare),
+    ("what_a_late_cut_leaves_of_the_base_is_zeros_for_plain_sqlite", single::late_cut),
 ];
 
 /// Those that take longer than all others together; run last where the first failure is enough.
@@ -131,6 +133,8 @@ promises! {
     a_free_block_is_given_out_once
     what_a_transaction_cut_off_itself_is_zeros
     a_new_store_is_there_once_it_is_open
+    a_store_copied_without_its_spare_recovers
+    what_a_late_cut_leaves_of_the_base_is_zeros_for_plain_sqlite
 }
 
 /// A store that has gone through `word`.

@@ -95,7 +95,9 @@ pub fn impossible_numbers() -> Checked<()> {
         };
         let last = image.segments().into_iter().rev().find_map(|segment| marker(Area::Segment(segment)));
         let Some((area, page, group)) = last else { continue };
-        let forgeries: [fn(&mut Group); 4] = [
+        let forgeries: [fn(&mut Group); 6] = [
+            |group| group.identity.segment = group.identity.segment.next(),
+            |group| group.page += 1,
             |group| group.lsn = Lsn(u64::MAX - 1),
             |group| group.size = u64::MAX - 5,
             |group| group.lsn = Lsn(0),
@@ -230,6 +232,58 @@ pub fn new_store_stays() -> Checked<()> {
     ensure(there.is_ok(), "I2 durability", || {
         format!("a store that was opened is gone after a power cut: {:?}", there.err().map(|e| e.to_string()))
     })
+}
+
+/// A copy of a store that was taken without its spare segment recovers, whatever crash comes in between.
+pub fn copied_without_spare() -> Checked<()> {
+    for word in ["d0.a1", "d01.r.a0.a1"] {
+        let mut run = after(word)?;
+        run.die();
+        let spare = last_listed(&run.disk).next();
+        let disk = run.disk.clone();
+        for op in [Op::Remove(spare), Op::BarrierDirectory] {
+            disk.apply(&op).expect("nothing is wrong with the disk");
+        }
+        run.history.acknowledge_older();
+        disk.start_trace();
+        let volume = Volume::open(disk.clone(), options()).map_err(|error| unexpected(&error))?;
+        let shown = recovered(&volume, &expected(&run.history))?;
+        for (at, moment) in disk.take_trace().iter().enumerate() {
+            check(&moment.state.after(&Cut::default()), &expected(&run.history))
+                .map_err(|violation| violation.at(format!("{word}, recovery op {at}")))?;
+        }
+        let exactly = Expected { commits: &run.history.commits, least: shown, most: shown };
+        check(&disk.state().after(&Cut::default()), &exactly)?;
+    }
+    Ok(())
+}
+
+/// The number of the last segment that holds anything.
+fn last_listed(disk: &SimDisk) -> datasync::block::SegmentId {
+    let state = disk.state();
+    let written = |id: &datasync::block::SegmentId| state.visible(Area::Segment(*id), 0).is_some();
+    state.segments().into_iter().rev().find(written).expect("the store has a segment")
+}
+
+/// A fold that shrank the base is cut off anywhere; the database grows over what fell away and is closed, and
+/// plain SQLite finds zeros there.
+pub fn late_cut() -> Checked<()> {
+    let mut run = after("L.C.s1.y")?;
+    run.die();
+    let history = run.history.clone();
+    let mut folding = Run::stopped(run.disk.clone(), history.clone());
+    folding.open()?;
+    folding.disk.start_trace();
+    step(&mut folding, "C")?;
+    for (at, moment) in folding.disk.take_trace().iter().enumerate() {
+        for image in [moment.state.clone(), moment.state.after(&Cut::default())] {
+            let mut next = Run::stopped(SimDisk::from_state(image, 1), history.clone());
+            let context = |violation: Violation| violation.at(format!("cut off at op {at} of the fold"));
+            next.open().map_err(context)?;
+            step(&mut next, "h9.z").map_err(context)?;
+        }
+    }
+    Ok(())
 }
 
 fn write(disk: &SimDisk, area: Area, page: u64, bytes: &[u8; BLOCK_SIZE]) {

@@ -1,0 +1,153 @@
+//! `cargo xtask planted`: every deliberate bug against the suites; which suite caught it, and how fast.
+//!
+//! The two test programs print one line for each bug; this command runs them, sums up, and with `--write` makes
+//! the table of `docs/proof.md` from those lines. A bug that nothing catches fails the programs, and so this.
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+/// A bug and what caught it, as a test program printed it.
+#[derive(Debug, PartialEq, Eq)]
+struct Hunted {
+    bug: String,
+    /// Suite, milliseconds, promise.
+    by: Vec<(String, u64, String)>,
+}
+
+/// Runs both programs.
+///
+/// # Errors
+/// A sentence when a bug escapes, or when a word is not understood.
+pub fn run(args: &[String]) -> Result<(), String> {
+    let (mut write, mut only) = (false, None);
+    let mut words = args.iter();
+    let mut all = false;
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--write" => write = true,
+            "--all" => all = true,
+            "--bug" => only = Some(words.next().ok_or("--bug wants a name after it")?),
+            other => return Err(format!("planted has no option `{other}`; --help lists them")),
+        }
+    }
+    let mut hunted = Vec::new();
+    for (features, test, profile) in [("sim", "crash", Some("crash")), ("cli,sim", "sql_crash", None)] {
+        let mut command = crate::cargo();
+        command.args(["test", "--locked", "--package", "datasync", "--test", test]);
+        if let Some(profile) = profile {
+            command.args(["--profile", profile, "--no-default-features"]);
+        }
+        command.args(["--features", features, "--", "--nocapture", "planted::"]);
+        // Hundreds of caught panics; the lines that count would drown in their traces.
+        command.env("RUST_BACKTRACE", "0").stderr(Stdio::null());
+        if all {
+            command.env("DATASYNC_HUNT_ALL", "1");
+        }
+        if let Some(only) = only {
+            command.env("DATASYNC_HUNT", only);
+        }
+        hunted.extend(watch(command)?);
+    }
+    let escaped = hunted.iter().filter(|one| one.by.is_empty()).count();
+    println!("{}", summary(&hunted));
+    if escaped > 0 {
+        return Err(format!("{escaped} planted bugs were not noticed"));
+    }
+    if write {
+        let path = crate::root().join("docs/proof.md");
+        let text = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let text = with_table(&text, &hunted)?;
+        std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// Runs one program and repeats the lines that are about bugs.
+fn watch(mut command: std::process::Command) -> Result<Vec<Hunted>, String> {
+    let mut child =
+        command.stdout(Stdio::piped()).spawn().map_err(|error| format!("cannot run cargo: {error}"))?;
+    let output = child.stdout.take().ok_or("cargo has no output")?;
+    let mut hunted = Vec::new();
+    for line in BufReader::new(output).lines().map_while(Result::ok) {
+        if let Some(one) = read(&line) {
+            println!("{line}");
+            hunted.push(one);
+        }
+    }
+    let status = child.wait().map_err(|error| format!("lost cargo: {error}"))?;
+    if status.success() || hunted.iter().any(|one| one.by.is_empty()) {
+        Ok(hunted)
+    } else {
+        Err(format!("a suite of planted bugs ended with {status}"))
+    }
+}
+
+fn read(line: &str) -> Option<Hunted> {
+    let (bug, by) = line.strip_prefix("planted ")?.split_once(": ")?;
+    if bug.is_empty() || !bug.chars().all(char::is_alphanumeric) {
+        return None;
+    }
+    let one = |text: &str| {
+        let mut parts = text.splitn(3, ", ");
+        let (suite, ms, promise) = (parts.next()?, parts.next()?, parts.next()?);
+        Some((suite.to_owned(), ms.strip_suffix(" ms")?.parse().ok()?, promise.to_owned()))
+    };
+    Some(Hunted { bug: bug.to_owned(), by: by.split("; ").filter_map(one).collect() })
+}
+
+/// How many, by which suites, and the median time to the first catch.
+fn summary(hunted: &[Hunted]) -> String {
+    let mut times: Vec<u64> = hunted.iter().filter_map(|one| Some(one.by.first()?.1)).collect();
+    times.sort_unstable();
+    let median = times.get(times.len() / 2).copied().unwrap_or(0);
+    let slowest = times.last().copied().unwrap_or(0);
+    let twice = hunted.iter().filter(|one| one.by.len() > 1).count();
+    format!(
+        "{} of {} planted bugs caught; median {median} ms, slowest {slowest} ms; {twice} by two suites or more",
+        times.len(),
+        hunted.len()
+    )
+}
+
+/// The document with the table between its two marks made anew.
+fn with_table(text: &str, hunted: &[Hunted]) -> Result<String, String> {
+    let marks = ("<!-- planted -->\n", "<!-- end of planted -->");
+    let (before, rest) = text.split_once(marks.0).ok_or("docs/proof.md has lost its first mark")?;
+    let (_, after) = rest.split_once(marks.1).ok_or("docs/proof.md has lost its second mark")?;
+    let mut table = format!("{}\n\n| bug | caught by | broken | ms |\n|---|---|---|---|\n", summary(hunted));
+    for one in hunted {
+        let Some((first, ms, promise)) = one.by.first() else { continue };
+        let also: Vec<&str> = one.by.iter().skip(1).map(|(suite, ..)| suite.as_str()).collect();
+        let also = if also.is_empty() { String::new() } else { format!("; also {}", also.join(", ")) };
+        table.push_str(&format!("| {} | {first}{also} | {promise} | {ms} |\n", one.bug));
+    }
+    Ok(format!("{before}{}{table}{}{after}", marks.0, marks.1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_the_suites_become_rows() {
+        let one = read("planted SkipRelog: format, 3 ms, I2 durability; lives, 40 ms, I1 prefix").unwrap();
+        assert_eq!(one.by[1], ("lives".to_owned(), 40, "I1 prefix".to_owned()));
+        assert_eq!(read("planted: 3 bugs"), None);
+        let nobody = read("planted SkipAll: NOBODY").unwrap();
+        assert!(nobody.by.is_empty());
+        assert_eq!(
+            summary(&[one, nobody]),
+            "1 of 2 planted bugs caught; median 3 ms, slowest 3 ms; 1 by two suites or more"
+        );
+    }
+
+    #[test]
+    fn the_table_stands_between_its_marks() {
+        let one = read("planted SkipRelog: format, 3 ms, I2 durability").unwrap();
+        let text = with_table("a\n<!-- planted -->\nold\n<!-- end of planted -->\nb", &[one]).unwrap();
+        assert!(
+            text.starts_with("a\n<!-- planted -->\n1 of 1") && text.ends_with("<!-- end of planted -->\nb")
+        );
+        assert!(text.contains("| SkipRelog | format | I2 durability | 3 |") && !text.contains("old"));
+    }
+}
