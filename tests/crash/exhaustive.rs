@@ -296,7 +296,8 @@ fn every_crash_of_every_short_workload_recovers_to_a_prefix() {
     };
     let seconds = begun.elapsed().as_secs_f64();
     println!(
-        "exhaustive: {}; {done} of {all} jobs, {states} crash states, {distinct} distinct, {seconds:.1} s, 0 violations",
+        "exhaustive: {}; {done} of {all} jobs, {states} crash states, {distinct} distinct, {seconds:.1} s, \
+         0 violations",
         limits.words()
     );
     println!(

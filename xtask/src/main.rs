@@ -112,7 +112,8 @@ const COMMANDS: &[(&str, &[Command])] = &[
         &[
             Command {
                 name: "crash",
-                usage: "[--depth K] [--double] [--seeds N] [--seed S] [--budget 5m] [--replay WORKLOAD] [--resume] [--record]",
+                usage: "[--depth K] [--double] [--seeds N] [--seed S] [--budget 5m] [--replay WORKLOAD] [--resume] \
+                        [--record]",
                 about: "cut the power of a simulated disk at every point; --resume goes on where the last run stopped",
                 run: crash::run,
             },
