@@ -134,6 +134,9 @@ impl Engine {
     }
 
     /// Keeps in mind what ends this opening.
+    ///
+    /// # Errors
+    /// The one it was given.
     pub fn note<T>(&mut self, outcome: Outcome<T>) -> Outcome<T> {
         if let Err(failure) = &outcome {
             self.poisoned |= ["Poisoned", "Indeterminate", "Fenced", "Lost"].contains(&failure.kind);

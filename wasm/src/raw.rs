@@ -173,7 +173,7 @@ impl Statement {
     /// Binds `count` cells by position.
     fn bind(&self, connection: &Connection, cells: &mut Cells<'_>, count: usize) -> Outcome<()> {
         for at in 1..=c_int::try_from(count).unwrap_or(c_int::MAX) {
-            let cell = cells.next().map_err(Failure::misuse)?;
+            let cell = cells.take().map_err(Failure::misuse)?;
             // SAFETY: the bytes are part of `self.bound` (both callers read them from there), which changes only
             // after `clear` has unbound them; so SQLite need not copy them.
             let code = unsafe {

@@ -178,7 +178,7 @@ impl<'a> Chunk<'a> {
         let chunk = Self { columns, rows, done: word(3) & FLAG_DONE != 0, tags, cells, text, blobs };
         let mut reader = chunk.cells();
         for _ in 0..count {
-            reader.next()?;
+            reader.take()?;
         }
         if !reader.text.is_empty() || !reader.blobs.is_empty() {
             return Err("it has bytes that belong to no cell");
@@ -225,7 +225,7 @@ impl<'a> Cells<'a> {
     ///
     /// # Errors
     /// A sentence; none for as many cells as the chunk has, once it was read.
-    pub fn next(&mut self) -> Result<Cell<'a>, &'static str> {
+    pub fn take(&mut self) -> Result<Cell<'a>, &'static str> {
         let (tag, rest) = self.tags.split_first().ok_or("it has fewer cells than that")?;
         self.tags = rest;
         if *tag == 0 {
@@ -269,7 +269,7 @@ mod tests {
     fn decode(bytes: &[u8]) -> Vec<Vec<Cell<'_>>> {
         let chunk = Chunk::read(bytes).unwrap();
         let mut cells = chunk.cells();
-        let mut row = || (0..chunk.columns()).map(|_| cells.next().unwrap()).collect();
+        let mut row = || (0..chunk.columns()).map(|_| cells.take().unwrap()).collect();
         (0..chunk.rows()).map(|_| row()).collect()
     }
 
@@ -359,7 +359,7 @@ mod tests {
                 bad[at] = value;
                 if let Ok(chunk) = Chunk::read(&bad) {
                     let mut cells = chunk.cells();
-                    (0..chunk.rows() * chunk.columns()).for_each(|_| drop(cells.next().unwrap()));
+                    (0..chunk.rows() * chunk.columns()).for_each(|_| drop(cells.take().unwrap()));
                 }
             }
         }

@@ -25,7 +25,7 @@ fn run(engine: &mut Engine, sql: &str) -> Outcome<(usize, Option<i64>)> {
         let bytes = engine.step(statement.id, usize::MAX, usize::MAX)?.concat();
         let chunk = Chunk::read(&bytes).unwrap();
         assert!(chunk.is_done());
-        let first = chunk.cells().next();
+        let first = chunk.cells().take();
         last = (chunk.rows(), if let Ok(Cell::Integer(value)) = first { Some(value) } else { None });
         engine.finalize(statement.id);
     }

@@ -64,31 +64,35 @@ impl Way {
     }
 
     async fn file(&mut self, name: &str) -> Outcome<()> {
-        Ok(match self {
-            Self::Opfs(import) => import.file(name).await?,
-            Self::IndexedDb(import) => import.file(name).await?,
-        })
+        match self {
+            Self::Opfs(import) => import.file(name).await,
+            Self::IndexedDb(import) => import.file(name).await,
+        }
+        .map_err(Failure::from)
     }
 
     async fn write(&mut self, bytes: &[u8]) -> Outcome<()> {
-        Ok(match self {
-            Self::Opfs(import) => import.write(bytes)?,
-            Self::IndexedDb(import) => import.write(bytes).await?,
-        })
+        match self {
+            Self::Opfs(import) => import.write(bytes),
+            Self::IndexedDb(import) => import.write(bytes).await,
+        }
+        .map_err(Failure::from)
     }
 
     async fn finish(self) -> Outcome<()> {
-        Ok(match self {
-            Self::Opfs(import) => import.finish().await?,
-            Self::IndexedDb(import) => import.finish().await?,
-        })
+        match self {
+            Self::Opfs(import) => import.finish().await,
+            Self::IndexedDb(import) => import.finish().await,
+        }
+        .map_err(Failure::from)
     }
 
     async fn cancel(self) -> Outcome<()> {
-        Ok(match self {
-            Self::Opfs(import) => import.cancel().await?,
-            Self::IndexedDb(import) => import.cancel().await?,
-        })
+        match self {
+            Self::Opfs(import) => import.cancel().await,
+            Self::IndexedDb(import) => import.cancel().await,
+        }
+        .map_err(Failure::from)
     }
 }
 
