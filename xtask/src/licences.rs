@@ -14,7 +14,7 @@ pub fn run(_args: &[String]) -> Result<(), String> {
         .map_err(|error| format!("cannot read deny.toml, which lists the accepted licences: {error}"))?;
     let accepted = accepted(&deny);
     let mut packages = BTreeSet::new();
-    for manifest in ["Cargo.toml", "extension/Cargo.toml", "models/Cargo.toml"] {
+    for manifest in ["Cargo.toml", "extension/Cargo.toml", "wasm/Cargo.toml", "models/Cargo.toml"] {
         if crate::root().join(manifest).exists() {
             packages.extend(packages_of(manifest)?);
         }
