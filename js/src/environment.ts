@@ -92,6 +92,12 @@ export function workerFailed(url: string, reason: string): DataSyncError {
 
 /** The error of a wasm that could not be loaded. */
 export function wasmFailed(error: unknown): DataSyncError {
+  if (!("JSTag" in WebAssembly)) {
+    return environment(
+      "This browser is too old for the wasm, which needs WebAssembly exceptions: Chrome or Edge 137, Firefox 131, Safari " +
+        `18.4 or newer. (${String(error)})`,
+    );
+  }
   return environment(
     `The wasm could not be loaded (${String(error)}). It is datasync/dist/datasync_bg.wasm: serve it as application/wasm, ` +
       "or pass its address as wasmUrl. A Content-Security-Policy needs 'wasm-unsafe-eval' in script-src.",

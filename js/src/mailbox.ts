@@ -148,13 +148,24 @@ export class Mailbox {
     try {
       const ok = await this.#execute(call);
       return { answer: { id: call.id, ok }, transfer: transfersOf(ok), now };
-    } catch (error) {
-      this.#trap(error);
+    } catch (thrown) {
+      this.#trap(thrown);
+      const error = await this.#reason(thrown);
       if (call.id === 0) this.#herald.error(asError(error));
       return { answer: { id: call.id, error: partsOf(error) }, transfer: [], now };
     } finally {
       this.#running = undefined;
     }
+  }
+
+  /** A write that failed on its way to IndexedDB poisons what comes after it; the barrier knows why it failed. */
+  async #reason(error: unknown): Promise<unknown> {
+    const session = this.#session;
+    if (this.#dead || !session || partsOf(error).kind !== "Poisoned") return error;
+    return session.engine.raw.settle().then(
+      () => error,
+      (why: unknown) => (partsOf(why).kind === "Poisoned" ? error : why),
+    );
   }
 
   async #execute(call: Call): Promise<unknown> {
