@@ -17,9 +17,9 @@ const TYPES = {
 /**
  * Serves the folder `root`. `routes` maps a path to a function of the request's body (text) that returns text or
  * an object; `folders` maps a first path component to a folder elsewhere. `isolated` sends the two headers with
- * which a page gets SharedArrayBuffer and the finer clock.
+ * which a page gets SharedArrayBuffer and the finer clock; `headers` maps a path to more of them.
  */
-export async function serve(root, routes, { isolated = true, folders = {} } = {}) {
+export async function serve(root, routes, { isolated = true, folders = {}, headers = {} } = {}) {
   const server = createServer(async (request, response) => {
     if (isolated) {
       response.setHeader("Cross-Origin-Opener-Policy", "same-origin");
@@ -27,6 +27,7 @@ export async function serve(root, routes, { isolated = true, folders = {} } = {}
     }
     response.setHeader("Cache-Control", "no-cache");
     const path = decodeURIComponent(new URL(request.url, "http://localhost").pathname);
+    Object.entries(headers[path] ?? {}).forEach(([name, value]) => response.setHeader(name, value));
     try {
       if (routes[path]) return answer(response, await routes[path](await bodyOf(request)));
       await sendFile(response, resolve(root, folders, path), request);

@@ -39,6 +39,8 @@ const server = await serve(
   ROOT,
   {
     "/only": () => only,
+    // What the user's "clear site data" does.
+    "/clear": () => "",
     "/result": (body) => {
       const { name, error, ms } = JSON.parse(body);
       expectWord(`after ${name}`);
@@ -52,7 +54,7 @@ const server = await serve(
       return "";
     },
   },
-  { isolated: false, folders: { pkg: resolve(pkg) } },
+  { isolated: false, folders: { pkg: resolve(pkg) }, headers: { "/clear": { "Clear-Site-Data": '"storage"' } } },
 );
 expectWord("it never began");
 const browser = startChromium(`${server.url}/tests/browser/suite.html`, profile);

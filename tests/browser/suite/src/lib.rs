@@ -115,7 +115,8 @@ fn place_tests() -> &'static [Test] {
         removed_segments_leave_the_directory,
         commits_go_on_while_no_file_is_ready,
         keeper_of_a_dropped_store_has_nothing_to_do,
-        released_store_opens_again_at_once,
+        files_that_the_browser_cleared_are_lost_and_said_to_be,
+        released_store_opens_again,
     }
 }
 

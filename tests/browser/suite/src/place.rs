@@ -2,7 +2,7 @@
 
 use datasync::backend::Backend;
 use datasync::backend::opfs::{Import, OpenMode, list};
-use datasync::block::SegmentId;
+use datasync::block::{BlockNo, Durability, SegmentId};
 use datasync::error::{Error, ErrorKind};
 use datasync::log::plan::{Area, Op};
 use datasync::volume::{OpenKind, Volume};
@@ -204,7 +204,27 @@ pub fn keeper_of_a_dropped_store_has_nothing_to_do() {
     medium.open_as(OpenMode::Create).unwrap();
 }
 
-pub fn released_store_opens_again_at_once() {
+pub fn files_that_the_browser_cleared_are_lost_and_said_to_be() {
+    let medium = InOpfs::new();
+    let mut expected = Expected::new();
+    let (store, keeper) = medium.open_as(OpenMode::Create).unwrap();
+    let volume = Volume::open(store, options()).unwrap();
+    commit(&volume, &mut expected, &[1, 2], 1);
+    script("await fetch('/clear');", &[]);
+    says(&refill(&keeper).unwrap_err(), ErrorKind::Lost, &[&medium.path(), "deleted"]);
+    let mut writer = volume.begin().unwrap();
+    writer.write(BlockNo(0), &[9; 4096]).unwrap();
+    assert!(writer.commit(Durability::Durable).is_err());
+    let mut bytes = [0; 4096];
+    let read = volume.snapshot().unwrap().read(BlockNo(1), &mut bytes);
+    says(&read.unwrap_err(), ErrorKind::Lost, &[&medium.path()]);
+    // A page that goes on makes a database anew; the handles of the old one are in nobody's way.
+    drop(volume);
+    let (store, _) = medium.open_as(OpenMode::Create).unwrap();
+    assert_eq!(Volume::open(store, options()).unwrap().recovery().kind, OpenKind::Created);
+}
+
+pub fn released_store_opens_again() {
     let medium = InOpfs::new();
     let mut expected = Expected::new();
     let (store, keeper) = medium.open_as(OpenMode::Create).unwrap();
@@ -212,10 +232,8 @@ pub fn released_store_opens_again_at_once() {
     commit(&volume, &mut expected, &[1, 2], 1);
     keeper.release();
     let mut writer = volume.begin().unwrap();
-    writer.write(datasync::block::BlockNo(0), &[9; 4096]).unwrap();
-    assert!(writer.commit(datasync::block::Durability::Durable).is_err());
-    let began = script("return Date.now();", &[]).as_f64().unwrap();
+    writer.write(BlockNo(0), &[9; 4096]).unwrap();
+    assert!(writer.commit(Durability::Durable).is_err());
+    // Nobody else gives handles back here: what was kept would still be kept after the 5 s of asking.
     check_all(&medium, &expected);
-    let took = script("return Date.now();", &[]).as_f64().unwrap() - began;
-    assert!(took < 4000.0, "{took} ms: the handles were not given back");
 }
