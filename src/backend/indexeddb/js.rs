@@ -88,6 +88,13 @@ extern "C" {
         path: &str,
         options: &Object,
     ) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    pub(super) fn index(this: &Store, name: &str) -> Result<Index, JsValue>;
+
+    pub(super) type Index;
+
+    #[wasm_bindgen(method, catch, js_name = openCursor)]
+    pub(super) fn open_cursor(this: &Index, range: &JsValue, direction: &str) -> Result<Request, JsValue>;
 
     pub(super) type IDBKeyRange;
 

@@ -7,7 +7,7 @@ use js_sys::Array;
 use wasm_bindgen::{JsCast, JsValue, closure::Closure};
 
 use super::js::{Database, Request, Store, Transaction, end_of, factory, promise_of, property, result_of};
-use super::records::{STORES, VERSION, begin, create_stores, fence_key, fence_of, load, number, put_fence};
+use super::records::{LINKS, STORES, VERSION, begin, create_stores, link_of, load, number, put_takeover};
 use super::trouble::trouble;
 use super::{Options, witness};
 use crate::backend::queue::{BATCH_BYTES, Fence, Memory, Queue, take_over};
@@ -96,19 +96,19 @@ async fn take(
     let refused = |thrown: JsValue| trouble(place, "read it", &thrown);
     let meta = transaction.object_store("meta").map_err(refused)?;
     let records = Records::of(&meta, &JsValue::UNDEFINED, 0).await.map_err(refused)?;
-    let found = records.values.iter().find_map(|value| fence_of(&value));
+    let log = transaction.object_store("log").map_err(refused)?;
+    let found = newest_link_in(&log).await.map_err(refused)?;
     if found.is_none() && witnessed.is_none() {
         return Ok(None);
     }
     let draw = (js_sys::Math::random() * 9e15) as u64;
     let fence = take_over(place, found, witnessed == Some(true), draw)?;
-    raise(&meta, found, fence).map_err(refused)?;
     let memory = Memory {
         resident: options.resident,
         bytes: if options.resident { options.resident_limit_bytes } else { options.cache_bytes },
         batch_bytes: BATCH_BYTES,
     };
-    let mut queue = Queue::new(place, fence.owner, memory);
+    let mut queue = Queue::new(place, fence, memory);
     // Lengths first: they say which areas there are.
     for lengths in [true, false] {
         records.give(&mut queue, "meta", |key| key.is_string() == lengths).map_err(|_| strange(place))?;
@@ -118,6 +118,9 @@ async fn take(
         let store = transaction.object_store(name).map_err(refused)?;
         read_all(place, &store, name, &mut queue).await?;
     }
+    // ORDER: after everything was read, in the same transaction; the deposed owner cannot come in between.
+    let takeovers = take_overs(&log).await.map_err(refused)?;
+    put_takeover(&log, fence, &takeovers).map_err(refused)?;
     let base = transaction.object_store("base").map_err(refused)?;
     if options.resident {
         read_all(place, &base, "base", &mut queue).await?;
@@ -132,11 +135,11 @@ async fn take(
     Ok(Some(queue))
 }
 
-fn raise(meta: &Store, found: Option<Fence>, fence: Fence) -> std::result::Result<(), JsValue> {
-    if let Some(found) = found {
-        meta.delete(&fence_key(found.owner))?;
-    }
-    put_fence(meta, fence)
+/// The keys of the takeovers so far.
+async fn take_overs(log: &Store) -> std::result::Result<Array, JsValue> {
+    let (from, to) = (Array::of1(&"takeover".into()), Array::of1(&"takeover~".into()));
+    let request = log.get_all_keys(&super::js::IDBKeyRange::bound(&from, &to)?, 0)?;
+    result_of(&request).await.map(JsCast::unchecked_into)
 }
 
 fn check_size(place: &str, bytes: u64, options: Options) -> Result<()> {
@@ -209,10 +212,13 @@ impl Records {
     }
 }
 
-/// The fence that a connection shows.
-pub(super) async fn read_fence(database: &Database) -> std::result::Result<Option<Fence>, JsValue> {
-    let transaction = begin(database, &["meta"], "readonly", false)?;
-    let meta = transaction.object_store("meta")?;
-    let records = result_of(&meta.get_all(&JsValue::UNDEFINED, 0)?).await?;
-    Ok(records.unchecked_into::<Array>().iter().find_map(|value| fence_of(&value)))
+/// The newest link that a connection shows.
+pub(super) async fn newest_link(database: &Database) -> std::result::Result<Option<Fence>, JsValue> {
+    newest_link_in(&begin(database, &["log"], "readonly", false)?.object_store("log")?).await
+}
+
+async fn newest_link_in(log: &Store) -> std::result::Result<Option<Fence>, JsValue> {
+    let request = log.index(LINKS)?.open_cursor(&JsValue::NULL, "prev")?;
+    let cursor = result_of(&request).await?;
+    Ok(if cursor.is_null() { None } else { link_of(&property(&cursor, "value")) })
 }

@@ -15,12 +15,13 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::spawn_local;
 
 use super::js::{Database, Request, Store, Transaction, set_timeout};
-use super::load::{Absent, connect, read_fence};
-use super::records::{begin, bytes_of, key_of, number, put_fence, range_of, store_of, value_of};
+use super::load::{Absent, connect, newest_link};
+use super::records::{begin, bytes_of, key_of, linked_run, number, put_link, range_of, store_of, value_of};
 use super::trouble::{failure, words};
 use super::witness;
-use crate::backend::queue::{BATCH_BYTES, Failure, Next, Patch, Queue, Transaction as Wanted, Work};
+use crate::backend::queue::{BATCH_BYTES, Failure, Key, Next, Patch, Queue, Transaction as Wanted, Work};
 use crate::error::ErrorKind;
+use crate::log::plan::Area;
 
 /// What nobody flushes goes out after this long, so that a crash loses little.
 const IDLE_MS: u32 = 25;
@@ -140,7 +141,7 @@ impl Shared {
     fn start(self: &Arc<Self>, wanted: &Wanted) -> Result<Transaction, Failure> {
         let database = self.link.database.borrow().clone();
         let database = database.ok_or_else(|| Failure::Disconnected("the connection is closed".into()))?;
-        let mut stores = vec!["meta"];
+        let mut stores = vec!["log"];
         let clears = wanted.batch.clears().map(range_of).collect::<Result<Vec<_>, _>>();
         let clears = clears.map_err(|thrown| failure(&thrown))?;
         let cleared = clears.iter().map(|(store, _)| *store);
@@ -228,7 +229,7 @@ impl Shared {
         self.disconnect();
         let found = async {
             let Some(database) = connect(&self.directory, Absent::Refuse).await? else { return Ok(None) };
-            let fence = read_fence(&database).await?;
+            let fence = newest_link(&database).await?;
             self.adopt(database);
             Ok::<_, JsValue>(fence)
         };
@@ -310,11 +311,13 @@ fn fill(
     wanted: &Wanted,
     clears: &[(&'static str, JsValue)],
 ) -> Result<(), JsValue> {
-    if let Some(fence) = wanted.fence {
-        put_fence(&transaction.object_store("meta")?, fence)?;
-    }
     for (store, range) in clears {
         transaction.object_store(store)?.delete(range)?;
+    }
+    // The first run of the log carries the link; without one it is a record of its own.
+    let mut link = wanted.fence;
+    if let (Some(link), false) = (link, wanted.batch.work().any(is_run_of_log)) {
+        put_link(&transaction.object_store("log")?, link)?;
     }
     let mut patches = Vec::new();
     let mut open: Option<(&str, Store)> = None;
@@ -326,6 +329,10 @@ fn fill(
         };
         let key = key_of(key);
         match work {
+            Work::Put(bytes) if name == "log" && link.is_some() => {
+                let value = link.take().map_or_else(JsValue::undefined, |link| linked_run(link, bytes));
+                store.put(&value, &key)?;
+            }
             Work::Put(bytes) => drop(store.put(&value_of(bytes), &key)?),
             Work::Length(bytes) => drop(store.put(&number(*bytes), &key)?),
             Work::Delete => drop(store.delete(&key)?),
@@ -337,6 +344,10 @@ fn fill(
         return transaction.commit();
     }
     lay_over(transaction, patches)
+}
+
+fn is_run_of_log((key, work): (Key, &Work)) -> bool {
+    matches!((key, work), (Key::Run(Area::Segment(_), _), Work::Put(_)))
 }
 
 /// Reads the old values of extents, puts the new ones, and commits after the last.

@@ -3,13 +3,15 @@
 //! ```text
 //! meta   "base.db", "log-0007", ...   length of the area in bytes, a number
 //!        0, 4, 8, 12                  pages of META, 16 KiB each
-//!        ["owner", n]                 {holder: 1, owner: n, number}: the fence, with a unique index on `holder`
 //! base   extent                       blocks 15 n .. 15 n + 14, bytes
 //! sums   page                         pages of base.sum, 16 KiB each
-//! log    [segment, page]              up to 15 pages
+//! log    [segment, page]              up to 15 pages: bytes, or with a link {n, owner, bytes}
+//!        "link"                       {n, owner}: the last transaction, if it put nothing else here
+//!        ["takeover", n]              {n, owner}: stays
 //! ```
-//! The rule: there is one `holder`. An owner that was deposed puts its fence under its own key, which the unique
-//! index refuses, and the whole transaction with it: a compare-and-set that takes no turn of the event loop.
+//! The rule: `n`, the number of a transaction, has a unique index. A deposed owner's next transaction has the number
+//! of the takeover, which the index refuses, and the whole transaction with it: a compare-and-set that takes no
+//! turn of the event loop, and for most commits no record of its own.
 
 use js_sys::{Array, Object, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
@@ -23,6 +25,12 @@ use crate::log::plan::Area;
 /// Every object store.
 pub(super) const STORES: [&str; 4] = ["meta", "base", "sums", "log"];
 
+/// The index of the links.
+pub(super) const LINKS: &str = "links";
+
+/// So many takeovers stay: a tab that slept through more of them is not refused any more.
+const TAKEOVERS_KEPT: usize = 1000;
+
 /// The version of this layout.
 pub(super) const VERSION: u32 = 1;
 
@@ -30,8 +38,8 @@ pub(super) const VERSION: u32 = 1;
 pub(super) fn create_stores(database: &Database) -> Result<(), JsValue> {
     for name in STORES {
         let store = database.create_object_store(name)?;
-        if name == "meta" {
-            store.create_index("holder", "holder", &object("unique", &JsValue::TRUE))?;
+        if name == "log" {
+            store.create_index(LINKS, "n", &object("unique", &JsValue::TRUE))?;
         }
     }
     Ok(())
@@ -101,23 +109,42 @@ fn u64_of(value: &JsValue) -> Option<u64> {
     Some(number as u64)
 }
 
-/// Puts the fence. Refused, at the end, if somebody else is the owner.
-pub(super) fn put_fence(meta: &Store, fence: Fence) -> Result<(), JsValue> {
-    let record: Object = object("holder", &JsValue::from_f64(1.0));
-    Reflect::set(&record, &"owner".into(), &number(fence.owner))?;
-    Reflect::set(&record, &"number".into(), &number(fence.number))?;
-    meta.put(&record, &fence_key(fence.owner)).map(drop)
+/// Puts a link by itself. Refused, at the end, if there is one of that number.
+pub(super) fn put_link(log: &Store, link: Fence) -> Result<(), JsValue> {
+    log.put(&linked(link), &"link".into()).map(drop)
 }
 
-pub(super) fn fence_key(owner: u64) -> JsValue {
-    Array::of2(&"owner".into(), &number(owner)).into()
+/// Puts the link of a takeover, and forgets the oldest ones.
+pub(super) fn put_takeover(log: &Store, link: Fence, keys: &Array) -> Result<(), JsValue> {
+    let key = |n: &JsValue| -> JsValue { Array::of2(&"takeover".into(), n).into() };
+    let is_takeover = |key: &JsValue| key.unchecked_ref::<Array>().get(0) == "takeover";
+    let old: Vec<JsValue> = keys.iter().filter(|key| key.is_array() && is_takeover(key)).collect();
+    if old.len() > TAKEOVERS_KEPT {
+        log.delete(&IDBKeyRange::bound(&old[0], &old[old.len() - TAKEOVERS_KEPT])?)?;
+    }
+    log.put(&linked(link), &key(&number(link.number))).map(drop)
 }
 
-/// The fence, if the value is one.
-pub(super) fn fence_of(value: &JsValue) -> Option<Fence> {
-    let part = |name: &str| u64_of(&property(value, name));
-    u64_of(&property(value, "holder"))?;
-    Some(Fence { owner: part("owner")?, number: part("number")? })
+/// A run that carries its transaction's link.
+pub(super) fn linked_run(link: Fence, bytes: &[u8]) -> JsValue {
+    let record = linked(link);
+    // Setting a property of a plain object cannot fail.
+    let _ = Reflect::set(&record, &"bytes".into(), &value_of(bytes));
+    record.into()
+}
+
+fn linked(link: Fence) -> Object {
+    let record = object("n", &number(link.number));
+    let _ = Reflect::set(&record, &"owner".into(), &number(link.owner));
+    record
+}
+
+/// The link that a record of the log carries.
+pub(super) fn link_of(value: &JsValue) -> Option<Fence> {
+    if value.is_instance_of::<Uint8Array>() {
+        return None;
+    }
+    Some(Fence { owner: u64_of(&property(value, "owner"))?, number: u64_of(&property(value, "n"))? })
 }
 
 /// Gives the queue one record that was read; `false` for one that is none of ours.
@@ -129,16 +156,19 @@ pub(super) fn load(queue: &mut Queue, store: &str, key: &JsValue, value: &JsValu
             let (Some(area), Some(bytes)) = (area, u64_of(value)) else { return false };
             queue.load_length(area, bytes);
         }
-        "meta" if fence_of(value).is_some() => {}
         "meta" | "sums" => {
             let area = if store == "meta" { Area::Meta } else { Area::Sums };
             let (Some(page), Some(bytes)) = (u64_of(key), bytes_of(value)) else { return false };
             queue.load_run(area, page, run(bytes));
         }
+        "log" if key.is_string() || key.unchecked_ref::<Array>().get(0).is_string() => {
+            return link_of(value).is_some();
+        }
         "log" => {
+            let bytes = if value.is_instance_of::<Uint8Array>() { value } else { &property(value, "bytes") };
             let pair: &Array = key.unchecked_ref();
             let (id, page) = (u64_of(&pair.get(0)), u64_of(&pair.get(1)));
-            let (Some(id), Some(page), Some(bytes)) = (id, page, bytes_of(value)) else { return false };
+            let (Some(id), Some(page), Some(bytes)) = (id, page, bytes_of(bytes)) else { return false };
             queue.load_run(Area::Segment(SegmentId(id)), page, run(bytes));
         }
         _ => {

@@ -69,17 +69,18 @@ pub fn take_over(name: &str, found: Option<Fence>, witnessed: bool, draw: u64) -
         );
         return fail(ErrorKind::Lost, message);
     }
-    let owner = match found {
-        Some(fence) if planted(Bug::SkipTakeover) => fence.owner,
-        Some(fence) => fence.owner + 1,
-        None => 1 + draw % OWNERS_FIRST,
-    };
-    Ok(Fence { owner, number: 0 })
+    Ok(match found {
+        Some(fence) if planted(Bug::SkipTakeover) => fence,
+        Some(fence) => Fence { owner: fence.owner + 1, number: fence.number + 1 },
+        None => Fence { owner: 1 + draw % OWNERS_FIRST, number: 1 },
+    })
 }
 
 #[derive(Debug)]
 pub(super) struct Life {
     owner: u64,
+    /// The number of the takeover: what comes before is not ours.
+    first: u64,
     /// The last transaction that is complete, and the last that survives power loss.
     complete: u64,
     strict_complete: u64,
@@ -105,13 +106,15 @@ impl Death {
 }
 
 impl Life {
-    pub(super) fn new(owner: u64) -> Self {
+    pub(super) fn new(fence: Fence) -> Self {
+        let Fence { owner, number } = fence;
         Self {
             owner,
-            complete: 0,
-            strict_complete: 0,
-            wanted: 0,
-            answered: 0,
+            first: number,
+            complete: number,
+            strict_complete: number,
+            wanted: number,
+            answered: number,
             under_way: None,
             again: None,
             reconnecting: false,
@@ -296,7 +299,7 @@ impl Queue {
     /// that was found done is on the medium, nor ever will be. `Lost`, `Io`, `Poisoned`: it may be there in part.
     pub fn is_flushed(&mut self, ticket: Ticket) -> Result<bool> {
         let life = &mut self.life;
-        let started = life.under_way.as_ref().map_or(0, |under_way| under_way.number);
+        let started = life.under_way.as_ref().map_or(life.first, |under_way| under_way.number);
         let complete = if planted(Bug::AcknowledgeBeforeComplete) { started } else { life.complete };
         let lasts = !ticket.strict
             || life.strict_complete >= ticket.number
@@ -320,7 +323,7 @@ impl Queue {
     /// Whether the store is sure to last: only now may a sign be left that there is one.
     #[must_use]
     pub fn has_lasted(&self) -> bool {
-        self.life.strict_complete > 0
+        self.life.strict_complete > self.life.first
     }
 
     /// Takes no more ops; what is queued still goes out.

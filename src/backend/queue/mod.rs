@@ -69,9 +69,9 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// A queue over an empty medium that `owner` has just taken over. Load what is there before anything else.
+    /// A queue over an empty medium that was taken over with this fence. Load what is there before anything else.
     #[must_use]
-    pub fn new(name: &str, owner: u64, memory: Memory) -> Self {
+    pub fn new(name: &str, fence: Fence, memory: Memory) -> Self {
         Self {
             name: name.to_owned(),
             memory,
@@ -80,10 +80,10 @@ impl Queue {
             segments: BTreeMap::new(),
             base: Base::new(memory.resident, usize::try_from(memory.bytes).unwrap_or(usize::MAX)),
             waiting: VecDeque::new(),
-            newest: 0,
+            newest: fence.number,
             queued_bytes: 0,
             op_has_batch: false,
-            life: Life::new(owner),
+            life: Life::new(fence),
         }
     }
 

@@ -10,12 +10,16 @@ use super::layout::{Key, Patch, Slice};
 use crate::block::SegmentId;
 use crate::log::plan::Area;
 
-/// Who may write, and how far they got: one record of the medium, compared and replaced by every transaction.
+/// A link of the chain of transactions: who made it, and its number. Numbers go up by one, over all lives, and no
+/// two transactions can have the same.
+///
+/// Taking a store over is a link too. It has the number that the deposed owner's next transaction would have had,
+/// and stays: so that transaction is refused, and with it all that follow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fence {
     /// The owner's number; each opening takes the next.
     pub owner: u64,
-    /// The number of the owner's last transaction; 0 before the first.
+    /// The transaction's number.
     pub number: u64,
 }
 
@@ -54,8 +58,7 @@ pub struct Batch {
 /// A batch on its way to the medium, to be taken as a whole or not at all.
 #[derive(Clone, Debug)]
 pub struct Transaction {
-    /// What the fence must not contradict, and what it becomes: the transaction may only succeed while the
-    /// stored owner is this one. `None` compares nothing.
+    /// Its link: the transaction may only succeed if there is none with this number yet. `None` compares nothing.
     pub fence: Option<Fence>,
     /// Its number; each is one higher than the one before.
     pub number: u64,

@@ -42,7 +42,9 @@ pub enum TransactionFate {
 #[derive(Clone, Debug, Default)]
 struct Records {
     values: BTreeMap<Key, Value>,
-    fence: Option<Fence>,
+    /// The links of takeovers, which stay, and the newest link.
+    chain: Vec<Fence>,
+    newest: Option<Fence>,
 }
 
 #[derive(Clone, Debug)]
@@ -59,6 +61,8 @@ struct World {
     /// The sign, in another kind of storage, that there was a database.
     witness: bool,
     draws: u64,
+    /// How often the database was removed: a connection belongs to one database.
+    removed: u64,
 }
 
 /// One origin's storage: what every tab sees. Clones share it.
@@ -72,6 +76,8 @@ pub struct SimOrigin {
 pub struct SimTab {
     origin: SimOrigin,
     queue: Arc<Mutex<Queue>>,
+    /// The database that the connection is to.
+    connected: Arc<Mutex<u64>>,
     /// The transaction under way at the medium of which nobody has said anything yet.
     silent: Arc<Mutex<bool>>,
     /// Run each op to its end at once; run a transaction inside each fetch.
@@ -94,11 +100,12 @@ impl SimOrigin {
         let mut world = self.lock();
         world.draws += 1;
         let draw = super::mix(world.draws);
-        let fence = take_over("simulated", world.records.fence, world.witness, draw)?;
+        let fence = take_over("simulated", world.records.newest, world.witness, draw)?;
         let before = world.records.clone();
         world.losable.push(before);
-        world.records.fence = Some(fence);
-        let mut queue = Queue::new("simulated", fence.owner, memory);
+        world.records.chain.push(fence);
+        world.records.newest = Some(fence);
+        let mut queue = Queue::new("simulated", fence, memory);
         for (key, value) in &world.records.values {
             match (key, value) {
                 (Key::Length(area), Value::Length(bytes)) => queue.load_length(*area, *bytes),
@@ -111,8 +118,10 @@ impl SimOrigin {
                 _ => {}
             }
         }
+        let connected = Arc::new(Mutex::new(world.removed));
         drop(world);
         Ok(SimTab {
+            connected,
             origin: self.clone(),
             queue: Arc::new(Mutex::new(queue)),
             silent: Arc::default(),
@@ -141,6 +150,7 @@ impl SimOrigin {
     pub fn vanish(&self) {
         let mut world = self.lock();
         world.records = Records::default();
+        world.removed += 1;
         world.losable.clear();
     }
 
@@ -182,16 +192,20 @@ impl SimOrigin {
     }
 
     /// Takes a transaction if nothing speaks against it.
-    fn take(&self, transaction: &Transaction) -> std::result::Result<(), Failure> {
+    fn take(&self, connected: u64, transaction: &Transaction) -> std::result::Result<(), Failure> {
         let mut world = self.lock();
+        if world.removed != connected {
+            return Err(Failure::Disconnected("simulated: removed".into()));
+        }
         if let Some(fence) = transaction.fence {
-            if world.records.fence.map(|found| found.owner) != Some(fence.owner) {
+            let taken = world.records.chain.iter().chain(&world.records.newest);
+            if taken.into_iter().any(|link| link.number == fence.number) {
                 return Err(Failure::Fenced);
             }
         }
         let before = world.records.clone();
         if let Some(fence) = transaction.fence {
-            world.records.fence = Some(fence);
+            world.records.newest = Some(fence);
         }
         run(&mut world.records.values, transaction);
         if transaction.strict {
@@ -260,9 +274,10 @@ impl SimTab {
         }
         let Some(transaction) = self.queue().take() else { return false };
         let number = transaction.number;
+        let connected = *self.connected.lock().unwrap_or_else(PoisonError::into_inner);
         let puts = transaction.batch.work().count() as u32 + 1;
         let next = match fate {
-            TransactionFate::Completes => match self.origin.take(&transaction) {
+            TransactionFate::Completes => match self.origin.take(connected, &transaction) {
                 Ok(()) => self.queue().completed(number),
                 Err(failure) => self.queue().failed(failure),
             },
@@ -274,13 +289,13 @@ impl SimTab {
             TransactionFate::Disconnects { taken } => {
                 if taken {
                     // Refused for the fence, it is simply not taken.
-                    let _ = self.origin.take(&transaction);
+                    let _ = self.origin.take(connected, &transaction);
                 }
                 self.queue().failed(Failure::Disconnected("simulated".into()))
             }
             TransactionFate::NeverFires { taken } => {
                 if taken {
-                    let _ = self.origin.take(&transaction);
+                    let _ = self.origin.take(connected, &transaction);
                 }
                 *self.silent() = true;
                 Next::Stop
@@ -304,7 +319,11 @@ impl SimTab {
 
     fn go_on(&self, next: Next) {
         if next == Next::Reconnect {
-            let found = self.origin.lock().records.fence;
+            let (found, removed) = {
+                let world = self.origin.lock();
+                (world.records.newest, world.removed)
+            };
+            *self.connected.lock().unwrap_or_else(PoisonError::into_inner) = removed;
             self.queue().reconnected(found);
         }
     }

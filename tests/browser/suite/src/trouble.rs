@@ -258,7 +258,7 @@ pub fn no_value_has_64_kib() {
         let body = "const db = await done(indexedDB.open('datasync:' + words[0])); let largest = 0;
             for (const name of db.objectStoreNames)
                 for (const value of await done(db.transaction(name).objectStore(name).getAll()))
-                    largest = Math.max(largest, value.byteLength ?? 0);
+                    largest = Math.max(largest, (value.bytes ?? value).byteLength ?? 0);
             db.close(); return largest;";
         script(body, &[&medium.name]).as_f64().unwrap()
     };
