@@ -15,6 +15,7 @@ mod formats;
 mod images;
 mod invariants;
 mod lives;
+mod model;
 mod nth_fails;
 mod planted;
 mod progress;

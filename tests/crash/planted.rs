@@ -14,7 +14,7 @@ use datasync::planted::{Bug, plant};
 use crate::exhaustive::{self, BEGINNINGS, Limits};
 use crate::invariants::{Checked, Violation, no_panic};
 use crate::workload::parse;
-use crate::{damage, formats, lives, nth_fails, queued, regressions, settings};
+use crate::{damage, formats, lives, model, nth_fails, queued, regressions, settings};
 
 /// The suites in their fast versions, by name, cheapest first.
 const SUITES: [(&str, fn(Bug) -> Checked<()>); 8] = [
@@ -33,6 +33,7 @@ fn queue(bug: Bug) -> Checked<()> {
     if !Bug::QUEUE.contains(&bug) {
         return Ok(());
     }
+    model::run(100)?;
     queued::exhaustive(1, Some(bug), 1)?;
     queued::lives(1, 60, 160)?;
     queued::exhaustive(2, Some(bug), 1).map(drop)
