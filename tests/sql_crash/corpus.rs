@@ -14,7 +14,7 @@ fn folder() -> PathBuf {
 
 /// A statement as the target reads it: not reopened before, its kind, table, id and size.
 fn spelled(kind: u8, table: u8, id: u8, size: u16) -> Vec<u8> {
-    let [high, low] = size.to_be_bytes();
+    let [low, high] = size.to_le_bytes();
     vec![1, kind, table, id, high, low]
 }
 
