@@ -96,8 +96,10 @@ where
         match (property.expectation, found.get(property.name)) {
             (Expectation::Sometimes, None) => report.never.push(property.name.to_owned()),
             (Expectation::Always | Expectation::Eventually, Some(path)) => {
-                let way: Vec<String> =
+                let end = format!("    and then {:?}", path.last_state());
+                let mut way: Vec<String> =
                     path.clone().into_actions().iter().map(|action| format!("    {action:?}")).collect();
+                way.push(end);
                 report.broken.push((property.name.to_owned(), way.join("\n")));
             }
             _ => {}

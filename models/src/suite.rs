@@ -1,7 +1,7 @@
 //! Which models there are, and the bounds within which they are looked at.
 
 use crate::check::{Extent, Report, explore};
-use crate::{leader, queue};
+use crate::{leader, log, queue};
 
 /// A model and how to run it.
 pub struct Subject {
@@ -16,6 +16,11 @@ pub struct Subject {
 /// All of them.
 pub const MODELS: &[Subject] = &[
     Subject {
+        about: "M1: commit, rotation, fold, recovery, read views; crashes of the process and of the power",
+        whole: log_whole,
+        planted: log_planted,
+    },
+    Subject {
         about: "M2: commits through a queue of transactions, two tabs",
         whole: queue_whole,
         planted: queue_planted,
@@ -27,8 +32,20 @@ pub const MODELS: &[Subject] = &[
     },
 ];
 
+const LOG: log::Log = log::Log { commits: 2, rotations: 1, folds: 1, pins: 0, crashes: 1, mistake: None };
 const QUEUE: queue::Queue = queue::Queue { commits: 2, owners: 2, folds: 1, cuts: 1, mistake: None };
 const LEADERS: leader::Leaders = leader::Leaders { clients: 1, requests: 2, owners: 2, mistake: None };
+
+fn log_whole(big: bool) -> Vec<Report> {
+    let bounds = if big { log::Log { pins: 1, crashes: 2, ..LOG } } else { LOG };
+    let double = log::Log { commits: 2, rotations: 1, folds: 1, pins: 0, crashes: 2, mistake: None };
+    [bounds, double].map(|bounds| explore(&format!("{bounds}"), bounds, Extent::Whole)).into()
+}
+
+fn log_planted() -> Vec<Report> {
+    let with = |mistake| log::Log { commits: 2, crashes: 2, mistake: Some(mistake), ..LOG };
+    log::Mistake::ALL.map(|m| explore(&format!("{m:?}"), with(m), Extent::UntilBroken)).into()
+}
 
 fn queue_whole(big: bool) -> Vec<Report> {
     let bounds = if big { queue::Queue { commits: 3, owners: 3, cuts: 2, ..QUEUE } } else { QUEUE };
