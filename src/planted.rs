@@ -140,8 +140,6 @@ bugs! {
         SkipSaltCheck,
         /// A header may name another checksum algorithm.
         SkipAlgorithmCheck,
-        /// A group may name another page than it is on.
-        SkipPlaceCheck,
         /// A segment may begin at another commit than META says.
         SkipAfterCheck,
         /// A segment may follow another than the one before it.
