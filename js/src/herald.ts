@@ -31,7 +31,12 @@ export class Herald {
   watch(events: readonly (keyof DatabaseEvents)[], numbers: Numbers | undefined): void {
     const before = this.#watched.size;
     this.#watched = new Set(events);
-    if (numbers && before === 0) this.#look(numbers);
+    if (!numbers || before > 0) return;
+    try {
+      this.#look(numbers);
+    } catch {
+      // The session is in the middle of a call; the next turn looks.
+    }
   }
 
   /** Something was executed. */
@@ -41,7 +46,7 @@ export class Herald {
     const committed = this.#committed, folds = this.#folds, bytes = this.#bytes;
     const now = this.#look(numbers);
     if (now.committed > committed && this.#watched.has("commit")) {
-      const data = { committed: now.committed, durable: now.durable, bytes: this.#bytes - bytes };
+      const data = { committed: now.committed, durable: Math.min(now.durable, this.#durable), bytes: this.#bytes - bytes };
       this.#post({ name: "commit", data });
     }
     if (now.folds > folds && this.#watched.has("compaction")) {
@@ -51,11 +56,11 @@ export class Herald {
 
   /** A barrier is over. */
   synced(ms: number): void {
-    if (!this.#numbers || !this.#hears("sync")) return;
+    if (!this.#numbers || !this.#hears("sync", "commit")) return;
     const durable = this.#durable;
     const now = this.#numbers.status();
     this.#durable = now.durable;
-    if (now.durable <= durable) return;
+    if (now.durable <= durable || !this.#watched.has("sync")) return;
     this.#post({ name: "sync", data: { committed: now.committed, durable: now.durable, ms, cause: this.cause } });
   }
 

@@ -218,7 +218,7 @@ export class Mailbox {
     if (!session) return answer;
     const { engine } = session;
     this.#session = session;
-    this.#runner = new Runner(engine, () => this.#breathe());
+    this.#runner = new Runner(engine, (stoppable) => this.#breathe(stoppable));
     this.#settling = new Settling(engine, (ready) => this.#post(ready), (ms) => this.#herald.synced(ms));
     session.autoSync.start((cause) => this.#syncSoon(cause));
     return answer;
@@ -279,6 +279,8 @@ export class Mailbox {
         if (this.#next() >= 0) void this.#drain();
         else if (more) this.#rest(0, idle);
         else if (!idle) this.#rest(IDLE_MS, true);
+        // Calls may have come meanwhile that only wait for the owner.
+        this.#ownership.rest(this.#queue.length > 0);
       });
     }, after);
   }
@@ -306,12 +308,16 @@ export class Mailbox {
     return engine.raw.refill();
   }
 
-  async #breathe(): Promise<void> {
-    if (this.#cancelled) throw cancelled("between two chunks of its rows; what it had changed is undone");
+  /** Lets messages in now and then. `stoppable`: stopping the call here leaves nothing of it behind. */
+  async #breathe(stoppable: boolean): Promise<void> {
+    const stop = () => {
+      if (this.#cancelled && stoppable) throw cancelled("between two chunks of its rows; nothing of it stays");
+    };
+    stop();
     if (this.#world.now() - this.#begun <= TURN_MS) return;
     await this.#world.breathe();
     this.#begun = this.#world.now();
-    if (this.#cancelled) throw cancelled("between two chunks of its rows; what it had changed is undone");
+    stop();
   }
 
   #cancel(id: number): void {

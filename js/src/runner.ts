@@ -21,15 +21,13 @@ const COMMITS: ReadonlySet<Op> = new Set<Op>(["run", "statement", "cursor", "fet
 export type Runs = Exclude<Op, "open" | "importStore" | "storage" | "sync">;
 type Handlers = { [K in Runs]: (args: Args<K>, tx: number | undefined) => Promise<Result<K>> };
 
-interface Cursor {
-  held: Held;
-  tx: number | undefined;
-}
+/** Rows that are fetched as they are wanted: of a statement that is not over, or kept. */
+type Cursor = { tx: number | undefined } & ({ held: Held } | { kept: Uint8Array[]; columns: string[] });
 
 /** The operations of one session. */
 export class Runner {
   readonly #engine: Engine;
-  readonly #breathe: () => Promise<void>;
+  readonly #breathe: (stoppable: boolean) => Promise<void>;
   readonly #statements: Statements;
   readonly #cursors = new Map<number, Cursor>();
   #lastCursor = 0;
@@ -38,9 +36,13 @@ export class Runner {
   #witnessed = false;
   /** What runs belongs to a transaction of somebody who ends it in another way. */
   #inside = false;
+  /** A batch is under way. */
+  #batching = false;
+  /** The call has changed something that stopping it would not undo. */
+  #changed = false;
 
-  /** `breathe` lets messages in between two chunks, and throws when the call is no longer wanted. */
-  constructor(engine: Engine, breathe: () => Promise<void>) {
+  /** `breathe` lets messages in between two chunks, and throws when a call that is `stoppable` is no longer wanted. */
+  constructor(engine: Engine, breathe: (stoppable: boolean) => Promise<void>) {
     this.#engine = engine;
     this.#breathe = breathe;
     this.#statements = new Statements(engine);
@@ -56,6 +58,7 @@ export class Runner {
       this.#witnessed = witnessed;
     }
     this.#inside = tx !== undefined;
+    this.#changed = false;
     return handler(args, tx);
   }
 
@@ -119,7 +122,7 @@ export class Runner {
       changes += done.changes;
       from = end;
       if (last) break;
-      await this.#breathe();
+      await this.#breathe(!this.#changed);
     }
     return { changes, lastInsertRowid: shrink(raw.lastInsertRowid()), statements, steps };
   }
@@ -131,6 +134,8 @@ export class Runner {
       if (this.#inside) Statements.inside(held);
       bind(this.#engine, held, supply.next(held, last));
       const before = raw.totalChanges();
+      // A batch is rolled back as a whole; nothing else is: what has changed something runs to its end.
+      if (!held.prepared.readonly && !this.#batching) this.#changed = true;
       const rows = await this.#rows(held, want);
       const changes = raw.totalChanges() === before ? 0 : raw.changes();
       return { changes, lastInsertRowid: shrink(raw.lastInsertRowid()), rows };
@@ -155,7 +160,7 @@ export class Runner {
           this.#engine.raw.reset(id);
           break;
         }
-        await this.#breathe();
+        await this.#breathe(!this.#changed);
       }
     } catch (error) {
       this.#reset(id);
@@ -194,6 +199,12 @@ export class Runner {
   async #cursor(sql: string, supply: Supply, maxRows: number, tx: number | undefined): Promise<Result<"cursor">> {
     const held = await this.#one(sql, "iterate");
     const cursor = ++this.#lastCursor;
+    if (!held.prepared.readonly) {
+      // Left half-run it would keep every other statement's commit from happening: it ends now, its rows are kept.
+      const { rows } = await this.#use(held, supply, "rows", true);
+      this.#cursors.set(cursor, { tx, kept: rows?.chunks ?? [encode([], 0)], columns: rows?.columns ?? [] });
+      return { cursor, ...(await this.#fetch(cursor, maxRows)) };
+    }
     this.#cursors.set(cursor, { held, tx });
     try {
       bind(this.#engine, held, supply.next(held, true));
@@ -207,6 +218,12 @@ export class Runner {
   async #fetch(cursor: number, maxRows: number): Promise<Result<"fetch">> {
     const open = this.#cursors.get(cursor);
     if (!open) throw new DataSyncError("Expired", "These rows are no longer there: their transaction is over. Ask again.");
+    if ("kept" in open) {
+      const chunk = open.kept.shift() as Uint8Array;
+      const done = open.kept.length === 0;
+      if (done) this.#cursors.delete(cursor);
+      return { columns: open.columns, chunk, done };
+    }
     const { id, columns } = open.held.prepared;
     try {
       const chunk = await this.#engine.call("step", id, maxRows, CHUNK_BYTES);
@@ -223,6 +240,7 @@ export class Runner {
     const open = this.#cursors.get(cursor);
     if (!open) return;
     this.#cursors.delete(cursor);
+    if ("kept" in open) return;
     this.#reset(open.held.prepared.id);
     this.#statements.give(open.held);
   }
@@ -254,6 +272,7 @@ export class Runner {
   async #batch(items: WireItem[], mode: Mode): Promise<WireResult[]> {
     await this.#begin(mode);
     let item = 0;
+    this.#batching = true;
     try {
       const results: WireResult[] = [];
       this.#inside = true;
@@ -266,6 +285,8 @@ export class Runner {
       if (this.inTransaction()) await this.#plain("ROLLBACK");
       if (error instanceof Error && item < items.length) error.message = `Item ${item}: ${error.message}`;
       throw error;
+    } finally {
+      this.#batching = false;
     }
   }
 

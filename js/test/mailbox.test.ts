@@ -239,3 +239,29 @@ test("events_are_told_only_to_those_who_listen", async () => {
   const names = posted.flatMap((message) => (message.type === "event" ? [message.event.name] : []));
   assert.deepEqual(names, ["commit", "sync"]);
 });
+
+test("a_changing_statement_whose_rows_stream_is_over_before_the_first_row_leaves", async () => {
+  const { session, call } = await opened();
+  const first = await call({ op: "cursor", sql: "PUT ?", params: [1], maxRows: 1 } as never);
+  assert.equal(first.done, true);
+  assert.deepEqual(session.values, [1]);
+});
+
+test("a_sync_waits_for_no_transaction", async () => {
+  const { session, run, call } = await opened("applied");
+  await run("PUT ?", [1]);
+  await call({ op: "begin", id: 7 });
+  await call({ op: "sync" });
+  assert.equal(session.durable, 1);
+});
+
+test("a_listener_that_comes_in_the_middle_of_a_call_does_no_harm", async () => {
+  const { session, mailbox, run } = await opened();
+  const { status } = session;
+  session.status = () => {
+    throw Object.assign(new Error("suspended"), { kind: "Misuse" });
+  };
+  mailbox.hear({ type: "watch", events: ["commit"] });
+  session.status = status;
+  await run("PUT ?", [1]);
+});

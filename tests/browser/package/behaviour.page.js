@@ -194,6 +194,40 @@ export const promises = {
     equal(await db.query("PRAGMA integrity_check"), [{ integrity_check: "ok" }]);
   },
 
+  async what_is_acknowledged_while_a_changing_statement_streams_is_kept(use) {
+    let db = await use.db();
+    await db.exec("CREATE TABLE job(a); CREATE TABLE seen(a); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000) INSERT INTO job SELECT i FROM n");
+    let rows = 0;
+    for await (const { a } of db.iterate("UPDATE job SET a = -a RETURNING a", [], { chunkRows: 100 })) {
+      rows += 1;
+      if (a % 1000 === 0) await db.exec("INSERT INTO seen VALUES (?)", [a]);
+      if (a === -2000) await db.transaction(async () => { throw new Error("rolled back"); }).catch(() => {});
+    }
+    equal(rows, 3000);
+    const look = "SELECT (SELECT count(*) FROM seen) AS seen, (SELECT count(*) FROM job WHERE a < 0) AS done";
+    equal(await db.get(look), { seen: 3, done: 3000 });
+    // Left in the middle it has been done all the same.
+    for await (const _ of db.iterate("UPDATE job SET a = -a RETURNING a", [], { chunkRows: 100 })) break;
+    await db.exec("INSERT INTO seen VALUES (0)");
+    if (use.keeps) {
+      db.terminate();
+      db = await use.db();
+    }
+    equal(await db.get(look), { seen: 4, done: 0 });
+  },
+
+  async what_has_changed_something_is_not_called_stopped(use) {
+    const db = await use.db();
+    await db.exec("CREATE TABLE t(a)");
+    const stop = new AbortController();
+    const many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) INSERT INTO t SELECT i FROM n";
+    const call = db.exec(`${many}; ${many}; ${many}`, [], { signal: stop.signal });
+    setTimeout(() => stop.abort(), 5);
+    const ended = await call.then(() => "done", (error) => error.kind);
+    const { n } = await db.get("SELECT count(*) AS n FROM t");
+    equal([["Aborted", 0], ["done", 60000]].some(([kind, rows]) => kind === ended && rows === n) || [ended, n], true);
+  },
+
   async a_transaction_is_all_or_nothing(use) {
     const db = await use.db();
     await db.exec("CREATE TABLE t(a)");
