@@ -2,8 +2,7 @@
 //!
 //! Three models, each with safety promises, with `sometimes` properties that a model in which nothing
 //! happens cannot have, and with mistakes that can be planted: [`log`] (commit, fold, recovery, crashes), `queue`
-//! (commits through IndexedDB), `leader` (tabs that hand the store over). Must not know the library: its own
-//! crash suite compares what it does with [`log`].
+//! (commits through IndexedDB), `leader` (tabs that hand the store over). Must not know the library.
 
 #[cfg(feature = "checker")]
 pub mod check;
