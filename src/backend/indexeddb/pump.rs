@@ -19,7 +19,9 @@ use super::load::{Absent, connect, newest_link};
 use super::records::{begin, bytes_of, key_of, linked_run, number, put_link, range_of, store_of, value_of};
 use super::trouble::{failure, words};
 use super::witness;
-use crate::backend::queue::{BATCH_BYTES, Failure, Key, Next, Patch, Queue, Transaction as Wanted, Work};
+use crate::backend::queue::{
+    BATCH_BYTES, Failure, Fence, Key, Next, Patch, Queue, Transaction as Wanted, Work,
+};
 use crate::error::ErrorKind;
 use crate::log::plan::Area;
 
@@ -53,6 +55,8 @@ pub(super) struct Link {
     witnessed: Cell<bool>,
     pub(super) transactions: Cell<u64>,
     pub(super) reconnects: Cell<u64>,
+    /// A connection is being replaced: the number of the attempt.
+    reconnecting: Cell<Option<u64>>,
 }
 
 /// Called by the browser, again and again.
@@ -95,6 +99,7 @@ impl Shared {
                 witnessed: Cell::new(false),
                 transactions: Cell::new(0),
                 reconnects: Cell::new(0),
+                reconnecting: Cell::new(None),
             };
             let shared = Self { place, directory, queue: Mutex::new(queue), link: SendWrapper::new(link) };
             shared.adopt(database);
@@ -216,28 +221,64 @@ impl Shared {
         match next {
             Next::Go => self.pump(),
             Next::Reconnect => {
-                self.link.reconnects.set(self.link.reconnects.get() + 1);
+                let attempt = self.link.reconnects.get() + 1;
+                self.link.reconnects.set(attempt);
+                self.link.reconnecting.set(Some(attempt));
+                self.later(PATIENCE_MS, move |shared| shared.give_up(attempt));
                 let shared = Arc::clone(self);
-                spawn_local(async move { shared.reconnect().await });
+                spawn_local(async move { shared.reconnect(attempt).await });
             }
             Next::Stop => {}
         }
         self.wake();
     }
 
-    async fn reconnect(self: Arc<Self>) {
+    async fn reconnect(self: Arc<Self>, attempt: u64) {
         self.disconnect();
-        let found = async {
-            let Some(database) = connect(&self.directory, Absent::Refuse).await? else { return Ok(None) };
-            let fence = newest_link(&database).await?;
-            self.adopt(database);
-            Ok::<_, JsValue>(fence)
-        };
-        let next = match found.await {
-            Ok(fence) => self.queue().reconnected(fence),
+        let found = self.connect_anew().await;
+        if self.link.reconnecting.get() != Some(attempt) {
+            // Too late: the queue was told that nothing comes.
+            if let Ok(Some((database, _))) = found {
+                database.close();
+            }
+            return;
+        }
+        self.link.reconnecting.set(None);
+        let next = match found {
+            Ok(found) => {
+                let fence = found.and_then(|(database, fence)| {
+                    self.adopt(database);
+                    fence
+                });
+                self.queue().reconnected(fence)
+            }
             Err(thrown) => self.queue().not_reconnected(&words(&thrown).1),
         };
+        if next == Next::Stop {
+            self.disconnect();
+        }
         self.go_on(next);
+    }
+
+    /// A new connection with the fence that it shows; `None` if there is no database.
+    async fn connect_anew(&self) -> Result<Option<(Database, Option<Fence>)>, JsValue> {
+        let Some(database) = connect(&self.directory, Absent::Refuse).await? else { return Ok(None) };
+        match newest_link(&database).await {
+            Ok(fence) => Ok(Some((database, fence))),
+            Err(thrown) => {
+                database.close();
+                Err(thrown)
+            }
+        }
+    }
+
+    /// Ends the queue if this attempt to reconnect is still under way: whoever waits must not wait for ever.
+    fn give_up(self: &Arc<Self>, attempt: u64) {
+        if self.link.reconnecting.get() == Some(attempt) {
+            self.link.reconnecting.set(None);
+            let next = self.queue().not_reconnected("the browser has not answered for a long time");
+            self.go_on(next);
+        }
     }
 
     /// Closes the connection. A transaction that is under way still ends.
