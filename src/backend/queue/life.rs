@@ -91,8 +91,11 @@ pub(super) struct Life {
     under_way: Option<Transaction>,
     /// What was under way when the connection died.
     again: Option<Transaction>,
+    /// The transaction that was under way when the connection died, if somebody has taken over since and it may
+    /// have been taken before.
+    in_doubt: Option<u64>,
     reconnecting: bool,
-    /// The connection was replaced since a transaction last completed.
+    /// The connection was replaced since a transaction last completed, or a read with nothing to write.
     replaced: bool,
     /// No op is taken any more; what is queued still goes out.
     closing: Option<Death>,
@@ -117,6 +120,7 @@ impl Life {
             answered: number,
             under_way: None,
             again: None,
+            in_doubt: None,
             reconnecting: false,
             replaced: false,
             closing: None,
@@ -199,6 +203,14 @@ impl Queue {
         self.base.complete(transaction.number);
     }
 
+    /// The medium has answered a read. That the connection is well again is believed only if nothing is to be
+    /// written: reads that succeed beside writes that never do would replace connections for ever.
+    pub(super) fn has_read(&mut self) {
+        if self.waiting.is_empty() && self.is_idle() {
+            self.life.replaced = false;
+        }
+    }
+
     /// The transaction under way did not complete, or the connection ended while there was none.
     pub fn failed(&mut self, failure: Failure) -> Next {
         if self.life.death.is_some() {
@@ -253,10 +265,12 @@ impl Queue {
             let message = "the browser has removed the database while it was open";
             return self.end(ErrorKind::Lost, message.to_owned());
         }
+        let under_way = self.life.again.as_ref().map(|transaction| transaction.number);
         if found.owner != ours.owner {
+            // A number is given once: up to that of ours, all that is there is somebody else's.
+            self.life.in_doubt = under_way.filter(|number| found.number > *number);
             return self.fenced();
         }
-        let under_way = self.life.again.as_ref().map(|transaction| transaction.number);
         if Some(found.number) == under_way {
             // It was taken before the connection died. Nobody said that it is durable.
             self.life.reconnecting = false;
@@ -314,6 +328,9 @@ impl Queue {
                 if life.complete >= ticket.first =>
             {
                 fail(ErrorKind::Poisoned, format!("{}: {message}; a part is there", self.name))
+            }
+            Some(Death { message, .. }) if life.in_doubt.is_some_and(|number| number >= ticket.first) => {
+                fail(ErrorKind::Poisoned, format!("{}: {message}; a part may be there", self.name))
             }
             Some(death) => Err(death.error(&self.name)),
             None => Ok(false),

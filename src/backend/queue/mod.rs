@@ -192,6 +192,7 @@ impl Queue {
     /// Takes an extent as the medium has it, `None` if it has none; between a fetch's begin and end, or at loading.
     pub fn fetched(&mut self, extent: u64, value: Option<&[u8]>) {
         self.base.fetched(extent, value);
+        self.has_read();
     }
 
     /// The fetch has ended, whether it brought anything or not.

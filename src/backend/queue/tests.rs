@@ -121,3 +121,66 @@ fn first_owner_of_a_new_database_is_not_that_of_the_one_that_vanished() {
     zombie.drain();
     assert_eq!(zombie.is_flushed(ticket).unwrap_err().kind(), ErrorKind::Fenced);
 }
+
+#[test]
+fn what_a_takeover_may_have_found_is_not_said_to_be_gone() {
+    // (taken before the takeover, the new owner wrote, what is said)
+    let cases = [
+        (false, false, ErrorKind::Fenced),
+        (true, false, ErrorKind::Poisoned),
+        (false, true, ErrorKind::Poisoned),
+        (true, true, ErrorKind::Poisoned),
+    ];
+    for (taken, wrote, kind) in cases {
+        let origin = SimOrigin::new();
+        let deposed = origin.open(SMALL).unwrap();
+        deposed.apply(&Op::Create(Area::Base)).unwrap();
+        let ticket = deposed.flush(true);
+        deposed.pump(TransactionFate::NeverFires { taken });
+        let owner = origin.open(SMALL).unwrap();
+        assert_eq!(owner.len(Area::Base).unwrap().is_some(), taken);
+        if wrote {
+            owner.apply(&Op::Create(Area::Sums)).unwrap();
+            owner.drain();
+        }
+        deposed.disconnect();
+        let error = deposed.is_flushed(ticket).unwrap_err();
+        assert_eq!(error.kind(), kind, "taken {taken}, wrote {wrote}: {error}");
+        // Later ops are refused as by any deposed owner.
+        let error = deposed.apply(&Op::Create(Area::Meta)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Fenced);
+    }
+}
+
+#[test]
+fn connection_may_end_again_after_a_read_with_nothing_to_write() {
+    for reads in [true, false] {
+        let origin = SimOrigin::new();
+        let first = origin.open(SMALL).unwrap();
+        first.apply(&Op::Create(Area::Base)).unwrap();
+        first.apply(&write(Area::Base, 0, 1)).unwrap();
+        first.drain();
+        let reader = origin.open(SMALL).unwrap();
+        reader.disconnect();
+        if reads {
+            assert_eq!(whole(&reader, Area::Base).unwrap(), vec![1; BLOCK_SIZE]);
+        }
+        reader.disconnect();
+        assert_eq!(reader.is_dead(), !reads);
+    }
+}
+
+#[test]
+fn reads_beside_writes_that_never_complete_do_not_replace_connections_for_ever() {
+    let origin = SimOrigin::new();
+    let tab = origin.open(SMALL).unwrap();
+    tab.apply(&Op::Create(Area::Base)).unwrap();
+    tab.apply(&write(Area::Base, 0, 30)).unwrap();
+    tab.drain();
+    tab.apply(&Op::Create(Area::Sums)).unwrap();
+    for _ in 0..2 {
+        tab.pump(TransactionFate::Disconnects { taken: false });
+        let _ = tab.read(Area::Base, 20 * PAGE, &mut [0; 8]);
+    }
+    assert!(tab.is_dead());
+}
