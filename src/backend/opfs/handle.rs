@@ -214,8 +214,15 @@ impl<F: SyncFile> Handle<F> {
     /// Makes sure of written, zero-filled space up to `bytes`; on any failure goes back to the old length.
     ///
     /// Zeros and not `truncate`: a write into a hole allocates, and may then find no space.
+    ///
+    /// # Errors
+    /// `Full`: nothing was harmed. `Io`, also if what was appended before could not be written for lack of space:
+    /// that is no harmless refusal.
     pub(super) fn reserve(&mut self, bytes: u64) -> Result<()> {
-        self.write_held()?;
+        if let Err(error) = self.write_held() {
+            let message = format!("cannot write what was appended to {}; open the database again", self.path);
+            return Err(Error::new(ErrorKind::Io, message).caused_by(error));
+        }
         self.write_ahead(bytes)?;
         self.len = self.len.max(bytes);
         Ok(())

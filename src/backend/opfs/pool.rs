@@ -157,15 +157,23 @@ impl<F: SyncFile> Pool<F> {
     }
 
     /// Writes zeros ahead into the next segment's file, a bounded step, if the log has filled a segment already;
-    /// `false` when there is nothing to do, or no room for it.
+    /// `false` when there is nothing to do, or no room for it. After a failed barrier the file is given up.
     pub(super) fn fill_step(&mut self) -> Result<bool> {
         let next = self.to_come().next().map(Area::Segment);
-        let Some(handle) = next.and_then(|area| self.ready.get_mut(&area)) else { return Ok(false) };
+        let Some(area) = next else { return Ok(false) };
+        let Some(handle) = self.ready.get_mut(&area) else { return Ok(false) };
         if handle.size() >= self.fill {
             return Ok(false);
         }
         let end = (handle.size() + STEP_BYTES).min(self.fill);
-        match handle.write_ahead(end).and_then(|()| handle.barrier()) {
+        let written = handle.write_ahead(end);
+        let lasts = if written.is_ok() { handle.barrier() } else { Ok(()) };
+        if lasts.is_err() {
+            // Later it would fail every barrier of a log that is well.
+            self.ready.remove(&area);
+            self.leftover.extend(segment_of(area));
+        }
+        match written.and(lasts) {
             Err(error) if error.kind() == ErrorKind::Full => {
                 // What is wanted will be written when it is; until a segment is full again nothing is tried.
                 self.fill = 0;

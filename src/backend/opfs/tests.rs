@@ -408,6 +408,43 @@ fn append_that_failed_late_fails_every_later_barrier() {
 }
 
 #[test]
+fn reserve_that_cannot_write_what_was_appended_is_not_harmless() {
+    for fault in [Fault::Quota, Fault::NoSpaceCount] {
+        let browser = Browser::default();
+        let store = browser.open();
+        let (segment, area) = (SegmentId(1), Area::Segment(SegmentId(1)));
+        store.apply(&Op::Create(area)).unwrap();
+        browser.set(fault);
+        let reserve = Op::Reserve { segment, pages: 8 };
+        assert_eq!(store.apply(&reserve).unwrap_err().kind(), ErrorKind::Full, "{fault:?}: nothing at stake");
+        store.apply(&Op::Write { area, offset: 0, bytes: Arc::from([1; 8192]) }).unwrap();
+        assert_eq!(store.apply(&reserve).unwrap_err().kind(), ErrorKind::Io, "{fault:?}");
+        browser.set(Fault::None);
+        assert_eq!(store.apply(&Op::Barrier(area)).unwrap_err().kind(), ErrorKind::Io);
+    }
+}
+
+#[test]
+fn segment_opened_ahead_whose_barrier_failed_is_never_used() {
+    let browser = Browser::default();
+    let store = browser.open();
+    let (one, two) = (SegmentId(1), SegmentId(2));
+    store.apply(&Op::Create(Area::Segment(one))).unwrap();
+    store.apply(&Op::Reserve { segment: one, pages: 4 }).unwrap();
+    store.apply(&Op::Remove(one)).unwrap();
+    browser.set(Fault::FlushFails);
+    let flushes = browser.disk().flushes;
+    let filled = store.shared.with(|pool| pool.fill_step());
+    assert_eq!(filled.unwrap_err().kind(), ErrorKind::Io);
+    assert_eq!(browser.disk().flushes, flushes + 1, "a failed barrier is not tried again");
+    browser.set(Fault::None);
+    assert!(!store.can_create() && !browser.disk().taken.contains("log-0002"));
+    browser.refill(&store);
+    store.apply(&Op::Create(Area::Segment(two))).unwrap();
+    store.apply(&Op::Barrier(Area::Segment(two))).unwrap();
+}
+
+#[test]
 fn segments_written_ahead_do_not_confuse_a_recovery() {
     let browser = Browser::default();
     let store = browser.open();
