@@ -119,8 +119,7 @@ async fn take(
         read_all(place, &store, name, &mut queue).await?;
     }
     // ORDER: after everything was read, in the same transaction; the deposed owner cannot come in between.
-    let takeovers = take_overs(&log).await.map_err(refused)?;
-    put_takeover(&log, fence, &takeovers).map_err(refused)?;
+    put_takeover(&log, fence).map_err(refused)?;
     let base = transaction.object_store("base").map_err(refused)?;
     if options.resident {
         read_all(place, &base, "base", &mut queue).await?;
@@ -133,13 +132,6 @@ async fn take(
         }
     }
     Ok(Some(queue))
-}
-
-/// The keys of the takeovers so far.
-async fn take_overs(log: &Store) -> std::result::Result<Array, JsValue> {
-    let (from, to) = (Array::of1(&"takeover".into()), Array::of1(&"takeover~".into()));
-    let request = log.get_all_keys(&super::js::IDBKeyRange::bound(&from, &to)?, 0)?;
-    result_of(&request).await.map(JsCast::unchecked_into)
 }
 
 fn check_size(place: &str, bytes: u64, options: Options) -> Result<()> {

@@ -28,9 +28,6 @@ pub(super) const STORES: [&str; 4] = ["meta", "base", "sums", "log"];
 /// The index of the links.
 pub(super) const LINKS: &str = "links";
 
-/// So many takeovers stay: a tab that slept through more of them is not refused any more.
-const TAKEOVERS_KEPT: usize = 1000;
-
 /// The version of this layout.
 pub(super) const VERSION: u32 = 1;
 
@@ -114,15 +111,10 @@ pub(super) fn put_link(log: &Store, link: Fence) -> Result<(), JsValue> {
     log.put(&linked(link), &"link".into()).map(drop)
 }
 
-/// Puts the link of a takeover, and forgets the oldest ones.
-pub(super) fn put_takeover(log: &Store, link: Fence, keys: &Array) -> Result<(), JsValue> {
-    let key = |n: &JsValue| -> JsValue { Array::of2(&"takeover".into(), n).into() };
-    let is_takeover = |key: &JsValue| key.unchecked_ref::<Array>().get(0) == "takeover";
-    let old: Vec<JsValue> = keys.iter().filter(|key| key.is_array() && is_takeover(key)).collect();
-    if old.len() > TAKEOVERS_KEPT {
-        log.delete(&IDBKeyRange::bound(&old[0], &old[old.len() - TAKEOVERS_KEPT])?)?;
-    }
-    log.put(&linked(link), &key(&number(link.number))).map(drop)
+/// Puts the link of a takeover. It stays for good: a tab that slept through any number of them is refused.
+pub(super) fn put_takeover(log: &Store, link: Fence) -> Result<(), JsValue> {
+    let key: JsValue = Array::of2(&"takeover".into(), &number(link.number)).into();
+    log.put(&linked(link), &key).map(drop)
 }
 
 /// A run that carries its transaction's link.

@@ -43,6 +43,11 @@ pub(super) fn trouble(place: &str, doing: &str, thrown: &JsValue) -> Error {
             "free some of this site's storage, or ask for more with navigator.storage.persist()",
         ),
         "VersionError" => (ErrorKind::Unsupported, "a newer version of datasync wrote it: reload the page"),
+        // An object store or the index of the links is missing.
+        "NotFoundError" => (
+            ErrorKind::Unsupported,
+            "it is laid out in a way that no released version writes: delete this database, or choose another name",
+        ),
         "SecurityError" | "NotAllowedError" | "InvalidStateError" => (
             ErrorKind::Unsupported,
             "the browser gives this page no storage: leave the private window, or allow this site to keep data",
