@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use datasync::backend::Backend;
+use datasync::block::Lsn;
 use datasync::{Checksum, Database, ErrorKind, Options, Volume};
 use rusqlite::Connection;
 
@@ -103,6 +104,8 @@ pub struct Engine {
     database: Option<Database>,
     volume: Volume,
     settings: Settings,
+    /// The newest commit that a settle has covered.
+    settled: Lsn,
     poisoned: bool,
 }
 
@@ -113,6 +116,7 @@ impl Engine {
     /// As `Volume::open`.
     pub fn open(backend: impl Backend + 'static, settings: Settings) -> Outcome<Self> {
         let volume = Volume::open(backend, settings.options()?)?;
+        let settled = volume.durable_lsn();
         let database = Database::over(volume.clone())?;
         let connection = Some(connect(&database, &settings)?);
         Ok(Self {
@@ -125,6 +129,7 @@ impl Engine {
             database: Some(database),
             volume,
             settings,
+            settled,
             poisoned: false,
         })
     }
@@ -249,10 +254,11 @@ impl Engine {
     /// # Errors
     /// `Indeterminate`, `Poisoned`: reopening tells what survived.
     pub fn settle(&mut self) -> Outcome<()> {
-        if self.settings.read_only || self.volume.committed_lsn() == self.volume.durable_lsn() {
+        // Not what is durable by now counts: a commit may still need its witness then.
+        if self.settings.read_only || self.volume.committed_lsn() == self.settled {
             return Ok(());
         }
-        self.volume.sync()?;
+        self.settled = self.volume.sync()?;
         Ok(())
     }
 
