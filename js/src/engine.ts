@@ -26,6 +26,9 @@ export interface RawSession {
   inTransaction(): boolean;
   tend(idle: boolean): boolean;
   refill(): Promise<boolean>;
+  /** Whether calls may read the medium now; if not, `quiet` waits for it. */
+  isQuiet(): boolean;
+  quiet(): Promise<void>;
   status(): string;
   recovery(): string;
   changes(): number;
@@ -71,8 +74,9 @@ export class Engine {
     this.suspends = suspends;
   }
 
-  /** Calls `method`; what it returns is a promise exactly if it could be suspended. */
+  /** Calls `method`; what it returns is a promise if the medium has to be waited for. */
   call<K extends Reading>(method: K, ...args: Parameters<RawSession[K]>): Returned<K> | Promise<Returned<K>> {
+    if (!this.raw.isQuiet()) return this.raw.quiet().then(() => this.call(method, ...args));
     return invoke(this.raw, method, this.suspends, args) as Returned<K> | Promise<Returned<K>>;
   }
 }

@@ -12,6 +12,7 @@ import { take, type Lock } from "./lock.ts";
 import type { Session } from "./mailbox.ts";
 import { isIn, lockOf } from "./places.ts";
 import type { Opening, WireOptions, WireStorage } from "./protocol.ts";
+import { Reader } from "./reader.ts";
 import type { Backend, RecoveryReport, StoreFile } from "./types.ts";
 import { forget, mourn, remember } from "./witness.ts";
 
@@ -53,12 +54,16 @@ async function openOn(
     const absent = backend !== "memory" && !(await isIn(options.name, backend));
     if (absent) await mourn(options.name, free ? ["opfs", "indexeddb"] : [backend]);
     await loading;
-    const { engine, storage } = await startAt(backend, why, options);
+    const { engine, storage, reader } = await startAt(backend, why, options);
     if (absent) await remember(options.name, backend);
     const recovery = camel(JSON.parse(engine.raw.recovery())) as RecoveryReport;
     const { durability = "durable", autoSync } = options;
     const answer = { backend, recovery };
-    return { engine, storage, durability, autoSync: new SyncTimer(autoSync), answer, leave: () => lock?.release() };
+    const leave = () => {
+      reader?.close();
+      lock?.release();
+    };
+    return { engine, storage, durability, autoSync: new SyncTimer(autoSync), answer, leave };
   } catch (error) {
     lock?.release();
     throw error;
@@ -131,21 +136,34 @@ function cannotAtAll(error: DataSyncError): boolean {
 }
 
 async function startAt(backend: Backend, why: string, options: WireOptions) {
-  const reads = readsOf(backend);
-  const medium = await mediumOf(backend, options, reads);
+  const reader = backend === "indexeddb" && !suspends ? await Reader.start(options.name) : undefined;
+  try {
+    return { ...(await startReadBy(reader, backend, why, options)), reader };
+  } catch (error) {
+    reader?.close();
+    throw error;
+  }
+}
+
+async function startReadBy(reader: Reader | undefined, backend: Backend, why: string, options: WireOptions) {
+  const reads = readsOf(backend, reader);
+  const medium = await mediumOf(backend, options, reads, reader);
   const { durability = "durable" } = options;
   const engine = await start(medium, JSON.stringify(startOptions(options)), reads === "on-demand");
   const storage: WireStorage = { backend, why, durability: backend === "memory" ? "none" : durability, reads };
   return { engine, storage };
 }
 
-function readsOf(backend: Backend): WireStorage["reads"] {
+function readsOf(backend: Backend, reader: Reader | undefined): WireStorage["reads"] {
   if (backend === "opfs") return "handle";
   if (backend === "memory") return "memory";
-  return suspends ? "on-demand" : "resident";
+  if (suspends) return "on-demand";
+  return reader ? "worker" : "resident";
 }
 
-function mediumOf(backend: Backend, options: WireOptions, reads: WireStorage["reads"]): Promise<RawMedium> | RawMedium {
+function mediumOf(
+  backend: Backend, options: WireOptions, reads: WireStorage["reads"], reader: Reader | undefined,
+): Promise<RawMedium> | RawMedium {
   const { name, create = true, readOnly = false, cacheBytes, residentLimitBytes } = options;
   switch (backend) {
     case "opfs":
@@ -153,7 +171,7 @@ function mediumOf(backend: Backend, options: WireOptions, reads: WireStorage["re
     case "indexeddb":
       return Medium.indexeddb(name, JSON.stringify({
         resident: reads === "resident", residentLimitBytes, cacheBytes, create: create && !readOnly,
-      }));
+      }), reader?.read);
     case "memory":
       return Medium.memory(name);
   }

@@ -233,8 +233,11 @@ export interface StorageInfo {
   quota: number | undefined;
   /** Bytes it uses. */
   usage: number | undefined;
-  /** How an IndexedDB block that is not in memory is read; `handle` on OPFS, `memory` in memory. */
-  reads: "handle" | "memory" | "resident" | "on-demand";
+  /**
+   * How a block that is not in memory is read. On IndexedDB: `on-demand` where wasm can be suspended, `worker` by a
+   * second worker where it cannot and the page is cross-origin isolated, else `resident`: all of it is in memory.
+   */
+  reads: "handle" | "memory" | "resident" | "on-demand" | "worker";
   /** Whether the page is cross-origin isolated. Nothing here needs it; `headers` are what would make it so. */
   isolated: boolean;
   headers: Record<string, string>;

@@ -6,7 +6,9 @@ declare module "datasync-wasm" {
   export default function init(options: { module_or_path: WebAssembly.Module }): Promise<unknown>;
   export class Medium implements RawMedium {
     static opfs(name: string, mode: "create" | "existing" | "readOnly"): Promise<Medium>;
-    static indexeddb(name: string, options: string): Promise<Medium>;
+    static indexeddb(
+      name: string, options: string, reader?: (first: number, count: number) => (Uint8Array | undefined)[],
+    ): Promise<Medium>;
     static memory(name: string): Medium;
     start(options: string): import("./engine.ts").RawSession;
   }

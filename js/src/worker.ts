@@ -1,42 +1,49 @@
-// The worker's entry: connects the mailbox with the world. Nothing here decides anything.
+// The worker's entry: connects the mailbox with the world, or is the worker that reads for another one. Nothing
+// here decides anything.
 
 import { checkWorker } from "./environment.ts";
 import { Mailbox } from "./mailbox.ts";
 import { importFiles, lastWords, openSession } from "./opening.ts";
 import type { FromWorker, ToWorker } from "./protocol.ts";
+import { READER, serveReads } from "./reader.ts";
 
 declare const self: DedicatedWorkerGlobalScope;
 
 checkWorker(self);
 
-const post = (message: FromWorker, transfer: Transferable[] = []) => self.postMessage(message, transfer);
+if (self.name === READER) serveReads(self);
+else serveCalls();
 
-const mailbox = new Mailbox({
-  post,
-  begin: async ({ request }, wanted) => {
-    if (request.op === "importStore") return { answer: await importFiles(request) };
-    if (request.op !== "open") throw new TypeError("only open and importStore begin anything");
-    const session = await openSession(request, wanted, (module) => post({ type: "module", module }));
-    return { session, answer: session.answer };
-  },
-  lastWords,
-  now: () => performance.now(),
-  breathe: letMessagesIn,
-  end: () => self.close(),
-});
+function serveCalls(): void {
+  const post = (message: FromWorker, transfer: Transferable[] = []) => self.postMessage(message, transfer);
 
-self.onmessage = ({ data }: MessageEvent<ToWorker>) => mailbox.hear(data);
-
-const alive = `datasync-worker:${Math.random().toString(36).slice(2)}${Date.now().toString(36)}`;
-const locks = self.navigator.locks as LockManager | undefined;
-if (locks) {
-  // Held until the worker is gone, however it went: so the page learns of it.
-  void locks.request(alive, () => {
-    post({ type: "ready", alive });
-    return new Promise(() => {});
+  const mailbox = new Mailbox({
+    post,
+    begin: async ({ request }, wanted) => {
+      if (request.op === "importStore") return { answer: await importFiles(request) };
+      if (request.op !== "open") throw new TypeError("only open and importStore begin anything");
+      const session = await openSession(request, wanted, (module) => post({ type: "module", module }));
+      return { session, answer: session.answer };
+    },
+    lastWords,
+    now: () => performance.now(),
+    breathe: letMessagesIn,
+    end: () => self.close(),
   });
-} else {
-  post({ type: "ready", alive: "" });
+
+  self.onmessage = ({ data }: MessageEvent<ToWorker>) => mailbox.hear(data);
+
+  const alive = `datasync-worker:${Math.random().toString(36).slice(2)}${Date.now().toString(36)}`;
+  const locks = self.navigator.locks as LockManager | undefined;
+  if (locks) {
+    // Held until the worker is gone, however it went: so the page learns of it.
+    void locks.request(alive, () => {
+      post({ type: "ready", alive });
+      return new Promise(() => {});
+    });
+  } else {
+    post({ type: "ready", alive: "" });
+  }
 }
 
 /** Messages that have arrived are heard before this resolves. */

@@ -12,6 +12,7 @@ mod thrown;
 
 use std::cell::RefCell;
 
+use js_sys::Function;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -67,13 +68,18 @@ impl Medium {
     }
 
     /// The records of the database `name` in this origin's IndexedDB, taken from whoever has it. `options` is JSON:
-    /// `{resident, residentLimitBytes, cacheBytes, create, strict}`; what is not resident needs the suspending twins.
+    /// `{resident, residentLimitBytes, cacheBytes, create, strict}`; what is not resident needs the suspending twins,
+    /// or a `reader`: a function of an extent's number and how many that returns them, and calls made after `quiet`.
     ///
     /// # Errors
     /// Thrown as an `Error` with a `kind`: `Lost`, `TooLarge`, `NotFound`, `Unsupported`.
-    pub async fn indexeddb(name: String, options: String) -> Result<Medium, JsValue> {
+    pub async fn indexeddb(
+        name: String,
+        options: String,
+        reader: Option<Function>,
+    ) -> Result<Medium, JsValue> {
         let options = options::of_indexed_db(&options).map_err(thrown)?;
-        let place = Place::indexed_db(&name, options).await.map_err(thrown)?;
+        let place = Place::indexed_db(&name, options, reader).await.map_err(thrown)?;
         Ok(Self { place: RefCell::new(Some(place)) })
     }
 

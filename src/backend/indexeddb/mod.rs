@@ -2,8 +2,8 @@
 //!
 //! Ops are queued in memory (`backend::queue`) and go out in order, one transaction at a time; a barrier only
 //! promises order. What is to be acknowledged waits for [`IndexedDb::flush`]. The log, META and `base.sum` are in
-//! memory from the start; `base.db` is read on demand where WebAssembly can be suspended (JSPI), else it is in
-//! memory too, up to a limit. Must not know: groups, commits, recovery. The rule it keeps: every promise
+//! memory from the start; `base.db` is read on demand where WebAssembly can be suspended (JSPI), or where another
+//! worker reads for this one while it waits, else it is in memory too, up to a limit. Must not know: groups, commits, recovery. The rule it keeps: every promise
 //! settles, whatever the browser does.
 
 mod import;
@@ -21,6 +21,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use js_sys::Function;
+
 use crate::backend::opfs::directory_of;
 use crate::backend::queue::Ticket;
 use crate::backend::{Backend, Source};
@@ -34,7 +36,7 @@ use pump::Shared;
 /// How to open a database in IndexedDB.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// Hold all of it in memory: the only way without JSPI.
+    /// Hold all of it in memory: the only way without JSPI and without a reader.
     pub resident: bool,
     /// With `resident`, most bytes of the database file; more is `TooLarge` when opening, `Full` when growing.
     pub resident_limit_bytes: u64,
@@ -89,10 +91,33 @@ impl IndexedDb {
     /// * `TooLarge`: it would have to be held in memory and is above the limit.
     /// * `Unsupported`: no IndexedDB here, or a newer version wrote it. `NotAStore`, `Io`.
     pub async fn open(name: &str, options: Options) -> Result<Self> {
+        Self::open_read_by(name, options, None).await
+    }
+
+    /// The same, with a function of JavaScript that reads extents of `base.db` while this worker waits for it:
+    /// called with the first one's number and how many, it returns an array of as many `Uint8Array` or `undefined`.
+    /// It has a connection of its own, so nothing may be read through it while a transaction changes `base.db`:
+    /// such a transaction may need this worker's event loop to end. See [`IndexedDb::quiet`].
+    ///
+    /// # Errors
+    /// As [`IndexedDb::open`].
+    pub async fn open_read_by(name: &str, options: Options, reader: Option<Function>) -> Result<Self> {
         let directory = directory_of(name)?;
         let place = format!("indexeddb:{name}");
         let (database, queue) = load::open(&place, &directory, options).await?;
-        Ok(Self { shared: Shared::new(place, directory, database, queue), options })
+        Ok(Self { shared: Shared::new(place, directory, database, queue, reader), options })
+    }
+
+    /// Whether calls may read now. With a reader they may not while a transaction changes `base.db`.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.shared.is_quiet()
+    }
+
+    /// Waits until calls may read. None begins to change `base.db` before the event loop's next turn.
+    pub fn quiet(&self) -> impl Future<Output = ()> + use<> {
+        let shared = Arc::clone(&self.shared);
+        shared.until(Shared::is_quiet)
     }
 
     /// Waits until everything applied before the call is on the medium: durable when this returns, as far as
@@ -184,12 +209,15 @@ impl Future for Flushed {
 impl Shared {
     /// Waits until the queue has nothing left to do, or is dead.
     pub(super) fn drained(self: &Arc<Self>) -> impl Future<Output = ()> + use<> {
-        let shared = Arc::clone(self);
+        Arc::clone(self).until(|shared| shared.queue().is_idle())
+    }
+
+    fn until(self: Arc<Self>, so: fn(&Self) -> bool) -> impl Future<Output = ()> + use<> {
         std::future::poll_fn(move |context| {
-            if shared.queue().is_idle() {
+            if so(&self) {
                 return Poll::Ready(());
             }
-            shared.wake_me(context.waker());
+            self.wake_me(context.waker());
             Poll::Pending
         })
     }

@@ -4,6 +4,7 @@
 //! while the browser is called; a connection that died is replaced at once, and the queue decides what that means.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
@@ -16,6 +17,7 @@ use wasm_bindgen_futures::spawn_local;
 
 use super::js::{Database, Request, Store, Transaction, set_timeout};
 use super::load::{Absent, connect, newest_link};
+use super::read::read_by;
 use super::records::{begin, bytes_of, key_of, linked_run, number, put_link, range_of, store_of, value_of};
 use super::trouble::{failure, words};
 use super::witness;
@@ -57,6 +59,10 @@ pub(super) struct Link {
     pub(super) reconnects: Cell<u64>,
     /// A connection is being replaced: the number of the attempt.
     reconnecting: Cell<Option<u64>>,
+    /// Reads extents while this worker waits, if there is one.
+    pub(super) reader: Option<Function>,
+    /// The transaction under way changes `base.db`.
+    changes_base: Cell<bool>,
 }
 
 /// Called by the browser, again and again.
@@ -81,7 +87,13 @@ fn handler(weak: &Weak<Shared>, call: fn(&Arc<Shared>)) -> Closure<dyn FnMut()> 
 }
 
 impl Shared {
-    pub(super) fn new(place: String, directory: String, database: Database, queue: Queue) -> Arc<Self> {
+    pub(super) fn new(
+        place: String,
+        directory: String,
+        database: Database,
+        queue: Queue,
+        reader: Option<Function>,
+    ) -> Arc<Self> {
         Arc::new_cyclic(|weak: &Weak<Self>| {
             let handlers = Handlers {
                 complete: handler(weak, Self::on_complete),
@@ -100,6 +112,8 @@ impl Shared {
                 transactions: Cell::new(0),
                 reconnects: Cell::new(0),
                 reconnecting: Cell::new(None),
+                reader,
+                changes_base: Cell::new(false),
             };
             let shared = Self { place, directory, queue: Mutex::new(queue), link: SendWrapper::new(link) };
             shared.adopt(database);
@@ -119,7 +133,9 @@ impl Shared {
 
     /// Called after ops were queued: sees that they go out, soon if they are many.
     pub(super) fn queued(self: &Arc<Self>) {
-        if self.queue().queued_bytes() >= EAGER_BYTES {
+        // ORDER: with a reader no transaction begins in the middle of a call, which may read afterwards, and would
+        // wait for ever for a transaction that waits for the call.
+        if self.queue().queued_bytes() >= EAGER_BYTES && self.link.reader.is_none() {
             self.pump();
         } else if !self.link.timer_runs.replace(true) {
             self.later(IDLE_MS, |shared| {
@@ -143,6 +159,11 @@ impl Shared {
         }
     }
 
+    /// Whether the reader, if there is one, would be answered now.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.link.reader.is_none() || !self.link.changes_base.get() || self.link.under_way.borrow().is_none()
+    }
+
     fn start(self: &Arc<Self>, wanted: &Wanted) -> Result<Transaction, Failure> {
         let database = self.link.database.borrow().clone();
         let database = database.ok_or_else(|| Failure::Disconnected("the connection is closed".into()))?;
@@ -155,16 +176,35 @@ impl Shared {
                 stores.push(store);
             }
         }
+        self.link.changes_base.set(stores.contains(&"base"));
+        // ORDER: before the transaction begins; the reader would wait for its end.
+        let old = self.old_values(wanted).map_err(|thrown| failure(&thrown))?;
         let transaction =
             begin(&database, &stores, "readwrite", wanted.strict).map_err(|thrown| failure(&thrown))?;
         transaction.set_oncomplete(Some(function(&self.link.handlers.complete)));
         transaction.set_onabort(Some(function(&self.link.handlers.abort)));
-        if let Err(thrown) = fill(&transaction, wanted, &clears) {
+        if let Err(thrown) = fill(&transaction, wanted, &clears, &old) {
             forget(&transaction);
             let _ = transaction.abort();
             return Err(failure(&thrown));
         }
         Ok(transaction)
+    }
+
+    /// With a reader, the extents that are changed in part as they are. Nobody else may write them: if somebody
+    /// has, the transaction is refused.
+    fn old_values(&self, wanted: &Wanted) -> Result<BTreeMap<u64, Vec<u8>>, JsValue> {
+        let mut old = BTreeMap::new();
+        let Some(reader) = &self.link.reader else { return Ok(old) };
+        for (key, work) in wanted.batch.work() {
+            if let (Key::Extent(extent), Work::Patch(patch)) = (key, work)
+                && patch.needs_old()
+            {
+                let mut value = read_by(reader, &(extent..extent + 1))?;
+                old.insert(extent, value.pop().flatten().unwrap_or_default());
+            }
+        }
+        Ok(old)
     }
 
     fn on_complete(self: &Arc<Self>) {
@@ -351,6 +391,7 @@ fn fill(
     transaction: &Transaction,
     wanted: &Wanted,
     clears: &[(&'static str, JsValue)],
+    old: &BTreeMap<u64, Vec<u8>>,
 ) -> Result<(), JsValue> {
     for (store, range) in clears {
         transaction.object_store(store)?.delete(range)?;
@@ -368,6 +409,10 @@ fn fill(
             Some((of, store)) if *of == name => store.clone(),
             _ => open.insert((name, transaction.object_store(name)?)).1.clone(),
         };
+        let before = match key {
+            Key::Extent(extent) => old.get(&extent),
+            Key::Length(_) | Key::Run(..) => None,
+        };
         let key = key_of(key);
         match work {
             Work::Put(bytes) if name == "log" && link.is_some() => {
@@ -377,8 +422,13 @@ fn fill(
             Work::Put(bytes) => drop(store.put(&value_of(bytes), &key)?),
             Work::Length(bytes) => drop(store.put(&number(*bytes), &key)?),
             Work::Delete => drop(store.delete(&key)?),
-            Work::Patch(patch) if patch.needs_old() => patches.push((store, key, patch.clone())),
-            Work::Patch(patch) => drop(store.put(&value_of(&patch.lay_over(&[])), &key)?),
+            Work::Patch(patch) if patch.needs_old() && before.is_none() => {
+                patches.push((store, key, patch.clone()));
+            }
+            Work::Patch(patch) => {
+                let value = patch.lay_over(before.map_or(&[], Vec::as_slice));
+                store.put(&value_of(&value), &key)?;
+            }
         }
     }
     if patches.is_empty() {

@@ -1,4 +1,5 @@
-//! Reading extents on demand: the caller is suspended (JSPI) while the browser fetches them.
+//! Reading extents on demand: the caller is suspended (JSPI) while the browser fetches them; or waits while another
+//! worker does.
 //!
 //! The rules it keeps: nothing of the queue is borrowed across a suspension, and the caller's buffer, which may
 //! lie on the stack that is put aside meanwhile, is written to only after it.
@@ -6,7 +7,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use js_sys::{Array, Promise};
+use js_sys::{Array, Function, Promise};
 use wasm_bindgen::{JsCast, JsValue};
 
 use super::js::{IDBKeyRange, Request, promise_of, property};
@@ -22,6 +23,9 @@ enum Fetch {
     One(Request),
     Many(Request, Request),
 }
+
+/// Extents in order, those that are there; or what was thrown.
+type Values = std::result::Result<Vec<Option<Vec<u8>>>, JsValue>;
 
 impl Shared {
     pub(super) fn read(self: &Arc<Self>, area: Area, offset: u64, buf: &mut [u8]) -> Result<usize> {
@@ -45,8 +49,12 @@ impl Shared {
     /// Suspends the caller until the extents are in the cache.
     fn fetch(self: &Arc<Self>, extents: &Range<u64>) -> Result<()> {
         self.queue().fetch_begins();
-        let mut fetched = self.try_fetch(extents);
-        if fetched.as_ref().is_err_and(is_dead_connection) {
+        let mut fetched = match &self.link.reader {
+            Some(reader) => self.fetch_by(reader, extents),
+            None => self.try_fetch(extents),
+        };
+        // A reader replaces its connection by itself.
+        if self.link.reader.is_none() && fetched.as_ref().is_err_and(is_dead_connection) {
             self.disconnected("a read found the connection closed");
             fetched = self.reconnected().and_then(|()| self.try_fetch(extents));
         }
@@ -69,7 +77,13 @@ impl Shared {
         }
     }
 
-    fn try_fetch(&self, extents: &Range<u64>) -> std::result::Result<Vec<Option<Vec<u8>>>, JsValue> {
+    /// Waits until the reader has fetched the extents.
+    fn fetch_by(&self, reader: &Function, extents: &Range<u64>) -> Values {
+        assert!(self.is_quiet(), "{}: read while a transaction changes base.db", self.place);
+        read_by(reader, extents)
+    }
+
+    fn try_fetch(&self, extents: &Range<u64>) -> Values {
         let fetch = self.ask(extents)?;
         let ended = match &fetch {
             Fetch::One(value) => promise_of(value),
@@ -114,6 +128,13 @@ impl Shared {
         });
         suspend_until(&promise)
     }
+}
+
+/// Asks the reader, which blocks.
+pub(super) fn read_by(reader: &Function, extents: &Range<u64>) -> Values {
+    let count = number(extents.end - extents.start);
+    let values: Array = reader.call2(&JsValue::UNDEFINED, &number(extents.start), &count)?.dyn_into()?;
+    Ok(values.iter().map(|value| bytes_of(&value)).collect())
 }
 
 /// What a promise of requests was rejected with says nothing (an event); the requests do.

@@ -213,23 +213,12 @@ export const extras = {
   },
 
   async without_suspending_wasm_indexeddb_is_held_in_memory_up_to_a_limit({ context, app, visit, ready }) {
-    // What WebKit lacks, taken away: the worker's own look at the browser says no.
-    const folder = mkdtempSync(join(tmpdir(), "datasync-resident-"));
-    cpSync(app.folder, folder, { recursive: true });
-    const worker = join(folder, "datasync/dist/worker.js");
-    const text = readFileSync(worker, "utf8");
-    const patched = text.replace('"Suspending" in WebAssembly', "false");
-    if (patched === text) throw new Error("the worker no longer looks for Suspending this way");
-    writeFileSync(worker, patched);
-    const origin = await serve(folder, {}, { isolated: false });
-    try {
-      return await visit(context, origin, app.page, async ({ page, printed }) => {
+    return withoutSuspending(app, { isolated: false }, async (origin) =>
+      visit(context, origin, app.page, async ({ page, printed }) => {
         await ready(page, printed);
         const promises = ["what_was_acknowledged_is_there_after_reopening", "a_database_goes_out_and_comes_back_as_one_file", "a_transaction_is_all_or_nothing"];
-        for (const promise of promises) {
-          const wrong = await page.evaluate((promise) => check.run(promise, "indexeddb"), promise);
-          if (wrong) return `${promise}: ${wrong}`;
-        }
+        const wrong = await keep(page, promises);
+        if (wrong) return wrong;
         return page.evaluate(async () => {
           const { open } = check.datasync;
           const db = await open({ name: "resident", backend: "indexeddb" });
@@ -240,11 +229,60 @@ export const extras = {
           const error = await open(options).then(() => "opened", (error) => `${error.kind}: ${error.message}`);
           if (reads !== "resident" || !/^TooLarge: /.test(error)) throw new Error(`${reads}; ${error}`);
         }).then(() => undefined);
-      });
-    } finally {
-      await origin.close();
-      rmSync(folder, { recursive: true, force: true });
-    }
+      }),
+    );
+  },
+
+  async without_suspending_wasm_an_isolated_page_reads_through_a_second_worker({ context, app, visit, ready }) {
+    return withoutSuspending(app, { isolated: true }, async (origin) =>
+      visit(context, origin, app.page, async ({ page, printed, workers }) => {
+        await ready(page, printed);
+        const wrong = await keep(page, await page.evaluate(() => check.names));
+        if (wrong) return wrong;
+        const begun = workers.length;
+        await page.evaluate(async () => {
+          const { open, destroy } = check.datasync;
+          const must = (truth, what) => {
+            if (!truth) throw new Error(what);
+          };
+          // More than the cache holds and a limit allows, read while it is written, folded, cut short and reopened.
+          const options = { name: "read-by", backend: "indexeddb", cacheBytes: 1 << 18, residentLimitBytes: 1 << 20, logCapBytes: 4 << 20, segmentBytes: 1 << 20 };
+          let db = await open(options);
+          const { reads } = await db.storage();
+          must(reads === "worker", reads);
+          await db.exec("CREATE TABLE t(id INTEGER PRIMARY KEY, n INT, a)");
+          await db.exec("WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 4000) INSERT INTO t SELECT i, 0, randomblob(1500) FROM c");
+          // Readers beside writers: some read while a fold goes out.
+          let left = 80;
+          const write = async (salt) => {
+            for (; left > 0; left -= 1) {
+              const id = 1 + ((left * 1237 + salt) % 3900);
+              await db.exec("UPDATE t SET n = n + 1, a = randomblob(1500) WHERE id BETWEEN ? AND ?", [id, id + 79]);
+            }
+          };
+          const read = async (salt) => {
+            for (let id = salt; left > 0; id = (id * 7919 + 1) % 4000) {
+              const row = await db.get("SELECT length(a) AS l FROM t WHERE id = ?", [id + 1]);
+              must(row?.l === 1500, `row ${id + 1}: ${JSON.stringify(row)}`);
+            }
+          };
+          await Promise.all([write(0), write(7), read(1), read(2), read(3)]);
+          const [{ n }] = await db.query("SELECT sum(length(a)) AS n FROM t");
+          must(n === 4000 * 1500, `${n} bytes`);
+          await db.exec("DELETE FROM t WHERE id > 1000; VACUUM");
+          const before = await db.get("SELECT sum(n) AS n, count(*) AS c, min(length(a)) AS l FROM t");
+          await db.close();
+          db = await open(options);
+          const after = await db.get("SELECT sum(n) AS n, count(*) AS c, min(length(a)) AS l FROM t");
+          must(JSON.stringify(before) === JSON.stringify(after), `${JSON.stringify(before)} became ${JSON.stringify(after)}`);
+          must((await db.get("PRAGMA integrity_check")).integrity_check === "ok", "integrity");
+          must((await db.verify()).ok, "verify");
+          await db.close();
+          await destroy("read-by");
+        });
+        return workers.length > begun + 2 ? undefined : `no second worker: ${workers}`;
+      }),
+    );
   },
 
   async the_plans_surface_behaves_as_its_names_say({ context, app, visit, ready }) {
@@ -283,3 +321,30 @@ export const extras = {
     });
   },
 };
+
+/** Serves the application as a browser would see it that cannot suspend wasm (WebKit): the worker's own look says no. */
+async function withoutSuspending(app, { isolated }, body) {
+  const folder = mkdtempSync(join(tmpdir(), "datasync-no-jspi-"));
+  cpSync(app.folder, folder, { recursive: true });
+  const worker = join(folder, "datasync/dist/worker.js");
+  const text = readFileSync(worker, "utf8");
+  const patched = text.replace('"Suspending" in WebAssembly', "false");
+  if (patched === text) throw new Error("the worker no longer looks for Suspending this way");
+  writeFileSync(worker, patched);
+  const origin = await serve(folder, {}, { isolated });
+  try {
+    return await body(origin);
+  } finally {
+    await origin.close();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** Runs promises on IndexedDB; what was not kept. */
+async function keep(page, promises) {
+  for (const promise of promises) {
+    const wrong = await page.evaluate((promise) => check.run(promise, "indexeddb"), promise);
+    if (wrong) return `${promise}: ${wrong}`;
+  }
+  return undefined;
+}

@@ -11,6 +11,7 @@ use datasync::block::SegmentId;
 use datasync::error::Result;
 use datasync::log::plan::{Area, Op};
 use datasync::{Error, ErrorKind};
+use js_sys::Function;
 
 use crate::failure::{Failure, Outcome};
 use crate::report::Object;
@@ -56,9 +57,13 @@ impl Place {
     /// The records of the database `name` in this origin's IndexedDB, taken from whoever has it.
     ///
     /// # Errors
-    /// As [`IndexedDb::open`].
-    pub(super) async fn indexed_db(name: &str, options: indexeddb::Options) -> Outcome<Self> {
-        Ok(Self::IndexedDb(IndexedDb::open(name, options).await?))
+    /// As [`IndexedDb::open_read_by`].
+    pub(super) async fn indexed_db(
+        name: &str,
+        options: indexeddb::Options,
+        reader: Option<Function>,
+    ) -> Outcome<Self> {
+        Ok(Self::IndexedDb(IndexedDb::open_read_by(name, options, reader).await?))
     }
 
     /// The two halves.
@@ -117,6 +122,21 @@ impl Keeper {
         match self {
             Self::Memory(_) | Self::Opfs(_) => Ok(()),
             Self::IndexedDb(database) => database.flush().await,
+        }
+    }
+
+    /// Whether calls may read now. If not, [`Keeper::quiet`] waits for it.
+    pub(super) fn is_quiet(&self) -> bool {
+        match self {
+            Self::Memory(_) | Self::Opfs(_) => true,
+            Self::IndexedDb(database) => database.is_quiet(),
+        }
+    }
+
+    /// Waits until calls may read.
+    pub(super) async fn quiet(&self) {
+        if let Self::IndexedDb(database) = self {
+            database.quiet().await;
         }
     }
 

@@ -232,6 +232,18 @@ impl Session {
         self.run(|_| Ok(flushed?))
     }
 
+    /// Whether calls may read now; always, unless a `reader` was given.
+    #[wasm_bindgen(js_name = isQuiet)]
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.keeper.is_quiet()
+    }
+
+    /// Resolves when calls may read.
+    pub async fn quiet(&self) {
+        self.keeper.quiet().await;
+    }
+
     /// Whether a transaction is open.
     ///
     /// # Errors
