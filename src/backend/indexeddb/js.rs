@@ -67,6 +67,8 @@ extern "C" {
     pub(super) fn set_oncomplete(this: &Transaction, handler: Option<&Function>);
     #[wasm_bindgen(method, setter)]
     pub(super) fn set_onabort(this: &Transaction, handler: Option<&Function>);
+    #[wasm_bindgen(method, setter)]
+    pub(super) fn set_onerror(this: &Transaction, handler: Option<&Function>);
 
     #[derive(Clone)]
     pub(super) type Store;

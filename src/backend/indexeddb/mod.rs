@@ -3,8 +3,8 @@
 //! Ops are queued in memory (`backend::queue`) and go out in order, one transaction at a time; a barrier only
 //! promises order. What is to be acknowledged waits for [`IndexedDb::flush`]. The log, META and `base.sum` are in
 //! memory from the start; `base.db` is read on demand where WebAssembly can be suspended (JSPI), or where another
-//! worker reads for this one while it waits, else it is in memory too, up to a limit. Must not know: groups, commits, recovery. The rule it keeps: every promise
-//! settles, whatever the browser does.
+//! worker reads for this one while it waits, else it is in memory too, up to a limit. Must not know: groups,
+//! commits, recovery. The rule it keeps: every promise settles, whatever the browser does.
 
 mod import;
 mod js;

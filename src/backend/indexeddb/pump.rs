@@ -5,7 +5,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 
@@ -15,7 +14,7 @@ use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::spawn_local;
 
-use super::js::{Database, Request, Store, Transaction, set_timeout};
+use super::js::{Database, Request, Store, Transaction, property, set_timeout};
 use super::load::{Absent, connect, newest_link};
 use super::read::read_by;
 use super::records::{begin, bytes_of, key_of, linked_run, number, put_link, range_of, store_of, value_of};
@@ -50,6 +49,8 @@ pub(super) struct Link {
     pub(super) database: RefCell<Option<Database>>,
     /// The transaction under way, with its number.
     under_way: RefCell<Option<(u64, Transaction)>>,
+    /// The first of its requests that failed, and why.
+    refused: RefCell<Option<JsValue>>,
     handlers: Handlers,
     wakers: RefCell<Vec<Waker>>,
     timer_runs: Cell<bool>,
@@ -69,6 +70,7 @@ pub(super) struct Link {
 struct Handlers {
     complete: Closure<dyn FnMut()>,
     abort: Closure<dyn FnMut()>,
+    error: Closure<dyn FnMut(JsValue)>,
     close: Closure<dyn FnMut()>,
     version_change: Closure<dyn FnMut()>,
 }
@@ -98,12 +100,21 @@ impl Shared {
             let handlers = Handlers {
                 complete: handler(weak, Self::on_complete),
                 abort: handler(weak, Self::on_abort),
+                error: {
+                    let weak: Weak<Self> = Weak::clone(weak);
+                    Closure::new(move |event: JsValue| {
+                        if let Some(shared) = weak.upgrade() {
+                            shared.on_error(&event);
+                        }
+                    })
+                },
                 close: handler(weak, Self::on_close),
                 version_change: handler(weak, Self::on_version_change),
             };
             let link = Link {
                 database: RefCell::new(None),
                 under_way: RefCell::new(None),
+                refused: RefCell::new(None),
                 handlers,
                 wakers: RefCell::default(),
                 timer_runs: Cell::new(false),
@@ -183,6 +194,8 @@ impl Shared {
             begin(&database, &stores, "readwrite", wanted.strict).map_err(|thrown| failure(&thrown))?;
         transaction.set_oncomplete(Some(function(&self.link.handlers.complete)));
         transaction.set_onabort(Some(function(&self.link.handlers.abort)));
+        transaction.set_onerror(Some(function(&self.link.handlers.error)));
+        self.link.refused.take();
         if let Err(thrown) = fill(&transaction, wanted, &clears, &old) {
             forget(&transaction);
             let _ = transaction.abort();
@@ -224,7 +237,15 @@ impl Shared {
 
     fn on_abort(self: &Arc<Self>) {
         let Some((_, transaction)) = self.link.under_way.borrow_mut().take() else { return };
-        self.ended(failure(&transaction.failure()));
+        // Firefox calls it an AbortError, whatever the request said.
+        let why = self.link.refused.take().unwrap_or_else(|| transaction.failure());
+        self.ended(failure(&why));
+    }
+
+    /// A request failed; the browser aborts its transaction next.
+    fn on_error(&self, event: &JsValue) {
+        let why = property(&property(event, "target"), "error");
+        self.link.refused.borrow_mut().get_or_insert(why);
     }
 
     fn on_close(self: &Arc<Self>) {
@@ -384,9 +405,14 @@ impl Drop for Link {
 fn forget(transaction: &Transaction) {
     transaction.set_oncomplete(None);
     transaction.set_onabort(None);
+    transaction.set_onerror(None);
 }
 
-/// Gives a transaction all its requests, and commits it as soon as they are made.
+/// Gives a transaction all its requests. One alone is committed at once, which saves a turn of the event loop; more
+/// are left to the browser to commit.
+///
+/// ORDER: no `commit()` behind several requests. Firefox then aborts for the last of them only: another that failed,
+/// for want of space or at the fence, would be missing from what is committed, and `complete` would be told.
 fn fill(
     transaction: &Transaction,
     wanted: &Wanted,
@@ -398,7 +424,8 @@ fn fill(
     }
     // The first run of the log carries the link; without one it is a record of its own.
     let mut link = wanted.fence;
-    if let (Some(link), false) = (link, wanted.batch.work().any(is_run_of_log)) {
+    let alone = link.is_some() && !wanted.batch.work().any(is_run_of_log);
+    if let (Some(link), true) = (link, alone) {
         put_link(&transaction.object_store("log")?, link)?;
     }
     let mut patches = Vec::new();
@@ -431,7 +458,7 @@ fn fill(
             }
         }
     }
-    if patches.is_empty() {
+    if clears.len() + usize::from(alone) + wanted.batch.work().count() == 1 && patches.is_empty() {
         return transaction.commit();
     }
     lay_over(transaction, patches)
@@ -441,17 +468,13 @@ fn is_run_of_log((key, work): (Key, &Work)) -> bool {
     matches!((key, work), (Key::Run(Area::Segment(_), _), Work::Put(_)))
 }
 
-/// Reads the old values of extents, puts the new ones, and commits after the last.
+/// Reads the old values of extents, and puts the new ones.
 fn lay_over(transaction: &Transaction, patches: Vec<(Store, JsValue, Patch)>) -> Result<(), JsValue> {
-    let left = Rc::new(Cell::new(patches.len()));
     for (store, key, patch) in patches {
         let request = store.get(&key)?;
-        let (left, transaction, read) = (Rc::clone(&left), transaction.clone(), request.clone());
+        let (transaction, read) = (transaction.clone(), request.clone());
         let success = Closure::once_into_js(move || {
-            let outcome = put_over(&store, &key, &patch, &read);
-            left.set(left.get() - 1);
-            let outcome = if left.get() == 0 { outcome.and_then(|()| transaction.commit()) } else { outcome };
-            if outcome.is_err() {
+            if put_over(&store, &key, &patch, &read).is_err() {
                 // Its end is told by the event; a transaction that is over already has told it.
                 let _ = transaction.abort();
             }

@@ -125,6 +125,7 @@ fn trouble_tests() -> &'static [Test] {
         second_open_takes_over_and_the_first_is_fenced,
         unflushed_commits_of_a_dropped_store_are_lost_as_a_whole,
         no_quota_is_full_and_nothing_of_it_is_there,
+        one_failed_request_takes_its_whole_transaction_along,
         aborted_transaction_is_tried_once_more,
         dead_connection_is_replaced_and_what_was_queued_is_given_again,
         connection_that_stays_dead_ends_every_promise,

@@ -102,6 +102,26 @@ pub fn no_quota_is_full_and_nothing_of_it_is_there() {
     check_all(&medium, &expected);
 }
 
+pub fn one_failed_request_takes_its_whole_transaction_along() {
+    let medium = OnDemand::new();
+    let expected = crashed(&medium);
+    let store = medium.open_store();
+    let volume = opened(&store);
+    flush(&store).unwrap();
+    commit(&volume, &mut Expected::new(), &(0..40).collect::<Vec<_>>(), 70);
+    // Behind the first of several records one more request, for a key that is taken.
+    hijack(
+        "IDBObjectStore",
+        "put",
+        1,
+        1,
+        "const put = old.apply(this, given); this.add(...given); return put;",
+    );
+    says(&flush(&store).unwrap_err(), ErrorKind::Fenced, &[&medium.path()]);
+    drop((volume, store));
+    check_all(&medium, &expected);
+}
+
 pub fn aborted_transaction_is_tried_once_more() {
     let medium = OnDemand::new();
     let mut expected = crashed(&medium);
@@ -109,7 +129,11 @@ pub fn aborted_transaction_is_tried_once_more() {
     let volume = opened(&store);
     flush(&store).unwrap();
     commit(&volume, &mut expected, &[1, 2], 70);
-    hijack("IDBTransaction", "commit", 1, 1, "return this.abort();");
+    let body = "const put = old.apply(this, given), one = this.transaction;
+        one.commit = () => {};
+        queueMicrotask(() => one.abort());
+        return put;";
+    hijack("IDBObjectStore", "put", 1, 1, body);
     flush(&store).unwrap();
     assert_eq!(store.traffic().reconnects, 1);
     drop((volume, store));
