@@ -20,7 +20,7 @@ const MAGIC = "SQLite format 3\0";
 export function exportStream(port: Port, options: CallOptions): ReadableStream<Uint8Array> {
   let total = -1, offset = 0;
   const end = () => port.client.call("exportEnd", {}).catch(() => undefined);
-  return new ReadableStream<Uint8Array>(
+  const stream = new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
         if (total < 0) total = (await callOn(port, "exportStart", {}, options)).bytes;
@@ -45,6 +45,11 @@ export function exportStream(port: Port, options: CallOptions): ReadableStream<U
     },
     { highWaterMark: 1 },
   );
+  // WebKit's streams cannot be iterated over by themselves.
+  if (!(Symbol.asyncIterator in (stream as object))) {
+    Object.defineProperty(stream, Symbol.asyncIterator, { value: () => read(stream.getReader()) });
+  }
+  return stream;
 }
 
 /** Replaces the database by `source`. */

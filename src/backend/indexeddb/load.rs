@@ -5,6 +5,7 @@
 
 use js_sys::Array;
 use wasm_bindgen::{JsCast, JsValue, closure::Closure};
+use wasm_bindgen_futures::JsFuture;
 
 use super::js::{Database, Request, Store, Transaction, end_of, factory, promise_of, property, result_of};
 use super::records::{LINKS, STORES, VERSION, begin, create_stores, link_of, load, number, put_takeover};
@@ -52,6 +53,14 @@ pub(super) async fn connect(
     }
 }
 
+/// Whether the browser lists the database, or does not say.
+async fn is_listed(directory: &str) -> bool {
+    let Some(promise) = factory().and_then(|factory| factory.databases().ok()) else { return true };
+    let Ok(found) = JsFuture::from(promise).await else { return true };
+    let name = JsValue::from(database_name(directory));
+    Array::from(&found).iter().any(|info| property(&info, "name") == name)
+}
+
 /// Takes the store over and reads what the queue holds from the start.
 ///
 /// # Errors
@@ -59,7 +68,12 @@ pub(super) async fn connect(
 pub(super) async fn open(place: &str, directory: &str, options: Options) -> Result<(Database, Queue)> {
     let refused = |thrown: JsValue| trouble(place, "open it", &thrown);
     let absent = if options.create { Absent::Create } else { Absent::Refuse };
-    let Some(database) = connect(directory, absent).await.map_err(refused)? else {
+    // WebKit keeps an empty database whose making was refused: it is better not begun.
+    let found = match options.create || is_listed(directory).await {
+        true => connect(directory, absent).await.map_err(refused)?,
+        false => None,
+    };
+    let Some(database) = found else {
         return fail(ErrorKind::NotFound, format!("{place}: there is no database of that name"));
     };
     let mut witnessed = None;
@@ -179,7 +193,7 @@ impl Records {
         let keys = store.get_all_keys(range, count)?;
         let values = store.get_all(range, count)?;
         let both = js_sys::Promise::all(&Array::of2(&promise_of(&keys), &promise_of(&values)));
-        match wasm_bindgen_futures::JsFuture::from(both).await {
+        match JsFuture::from(both).await {
             Ok(_) => {
                 Ok(Self { keys: keys.result().unchecked_into(), values: values.result().unchecked_into() })
             }

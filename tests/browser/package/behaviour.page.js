@@ -10,7 +10,8 @@ export async function run(datasync, name, backend) {
     await promises[name](use);
     return undefined;
   } catch (error) {
-    return `${error.kind ? `${error.kind}: ` : ""}${error.stack ?? error}`;
+    // Not every engine repeats the message in the stack.
+    return `${error.kind ? `${error.kind}: ` : ""}${error.message ?? error}\n${error.stack ?? ""}`;
   } finally {
     await use.end();
   }
