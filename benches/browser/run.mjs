@@ -61,7 +61,7 @@ let desk = {};
 const server = await serve(ROOT, {
   "/plan": () => desk.plan,
   "/say": (sentence) => void (asked.verbose && console.error(`  ${sentence}`)),
-  "/memory": () => desk.browser.pageMemory(),
+  "/memory": () => desk.browser.memoryOf("--type=renderer"),
   "/done": (body) => desk.finish(JSON.parse(body)),
 });
 

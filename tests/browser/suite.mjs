@@ -1,26 +1,29 @@
-// Runs the behaviour suite of the backends (tests/browser/suite, compiled to wasm) in a headless Chromium: every
+// Runs the behaviour suite of the backends (tests/browser/suite, compiled to wasm) in a headless browser: every
 // test in a dedicated worker of its own, so that a panic or a handle left open is over with its worker.
 //
-//   node tests/browser/suite.mjs PKG [--only WORD]...     PKG: the folder with what wasm-bindgen wrote
+//   node tests/browser/suite.mjs PKG [--browser firefox] [--only WORD]...   PKG: the folder with what wasm-bindgen wrote
 
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
 
-import { startChromium } from "../../benches/browser/chromium.mjs";
+import { startBrowser } from "../../benches/browser/browsers.mjs";
 import { serve } from "../../benches/browser/serve.mjs";
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
 /** A page that is silent for this long is stuck. */
 const PATIENCE_MS = 120_000;
 
-const [pkg, ...words] = process.argv.slice(2);
+const { positionals: [pkg], values: { browser: name, only } } = parseArgs({
+  allowPositionals: true,
+  options: { browser: { type: "string", default: "chromium" }, only: { type: "string", multiple: true, default: [] } },
+});
 if (!pkg) {
-  console.error("node tests/browser/suite.mjs PKG [--only WORD]...");
+  console.error("node tests/browser/suite.mjs PKG [--browser firefox] [--only WORD]...");
   process.exit(2);
 }
-const only = words.flatMap((word, at) => (word === "--only" ? [words[at + 1]] : []));
 
 const profile = mkdtempSync(join(tmpdir(), "datasync-suite-"));
 let failed = 0;
@@ -57,7 +60,7 @@ const server = await serve(
   { isolated: false, folders: { pkg: resolve(pkg) }, headers: { "/clear": { "Clear-Site-Data": '"storage"' } } },
 );
 expectWord("it never began");
-const browser = startChromium(`${server.url}/tests/browser/suite.html`, profile);
+const browser = startBrowser(name, `${server.url}/tests/browser/suite.html`, profile);
 const gone = browser.ended.then(({ code, signal }) => `the browser ended by itself (${code ?? signal})`);
 const error = await Promise.race([finished, gone]);
 clearTimeout(timer);
@@ -67,5 +70,5 @@ rmSync(profile, { recursive: true, force: true });
 
 const ok = error === null && failed === 0 && passed > 0;
 if (error !== null) console.error(error);
-console.log(`\ntest result: ${ok ? "ok" : "FAILED"}. ${passed} passed; ${failed} failed; in a headless Chromium`);
+console.log(`\ntest result: ${ok ? "ok" : "FAILED"}. ${passed} passed; ${failed} failed; in a headless ${name}`);
 process.exit(ok ? 0 : 1);

@@ -89,8 +89,8 @@ const COMMANDS: &[(&str, &[Command])] = &[
             },
             Command {
                 name: "browser",
-                usage: "[WORD..]",
-                about: "the backends' behaviour suite in a headless Chromium; or only tests with these words",
+                usage: "[--in firefox] [WORD..]",
+                about: "the backends' behaviour suite in a headless browser; or only tests with these words",
                 run: browser::run,
             },
             Command {

@@ -3,11 +3,15 @@
 //! A step is one or more commands. What they print goes to `target/xtask/STEP.log`; a step that fails
 //! shows the end of its log, says where the whole of it is, and stops the run.
 
+mod browsers;
+
 use std::fs::File;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+
+use browsers::{demo, firefox, npm, package, webkit};
 
 /// Lines of a failed step's log that are shown.
 const TAIL_LINES: usize = 120;
@@ -57,6 +61,16 @@ const STEPS: &[Step] = &[
         name: "package",
         about: "the npm package in a browser, and in applications made from its tarball",
         commands: package,
+    },
+    Step {
+        name: "firefox",
+        about: "the backends' suite and the package's promises in Firefox",
+        commands: firefox,
+    },
+    Step {
+        name: "webkit",
+        about: "the package's promises in WebKit, which cannot suspend wasm: with and without a second worker",
+        commands: webkit,
     },
     Step { name: "crash", about: "every crash of every small workload keeps every promise", commands: crash },
     Step { name: "planted", about: "every planted bug is noticed", commands: planted },
@@ -388,44 +402,6 @@ fn extension() -> Commands {
 
 fn tour() -> Commands {
     Ok(vec![ourselves("tour")])
-}
-
-fn node(words: &str) -> Command {
-    let mut command = Command::new("node");
-    command.args(words.split_whitespace()).current_dir(crate::root()).stdin(Stdio::null());
-    command
-}
-
-/// The error says what a step in a browser needs.
-fn has_chromium() -> Result<(), String> {
-    let finds = "import('./benches/browser/chromium.mjs').then(m => process.exit(m.findChromium() ? 0 : 1))";
-    if node("-e").arg(finds).output().is_ok_and(|output| output.status.success()) {
-        return Ok(());
-    }
-    Err("needs node and a Chromium (CHROMIUM names one that is not on PATH)".to_owned())
-}
-
-fn npm() -> Commands {
-    if !node("--version").output().is_ok_and(|output| output.status.success()) {
-        return Err("needs node and npm".to_owned());
-    }
-    Ok(vec![ourselves("npm"), node("js/test/run.mjs")])
-}
-
-fn package() -> Commands {
-    has_chromium()?;
-    let mut drive = node("tests/browser/package/run.mjs");
-    drive.env("CARGO_TARGET_DIR", crate::target());
-    Ok(vec![ourselves("npm"), drive])
-}
-
-fn demo() -> Commands {
-    has_chromium()?;
-    let mut drive = node("--test tests/browser/demo-parts.mjs tests/browser/demo.mjs");
-    drive.env("XTASK", std::env::current_exe().unwrap_or_else(|_| "xtask".into()));
-    // Built by the tour.
-    drive.env("DATASYNC", crate::target().join("debug").join("datasync"));
-    Ok(vec![ourselves("npm"), node("js/node_modules/typescript/bin/tsc -p demo"), drive])
 }
 
 fn doctests() -> Commands {
