@@ -1,4 +1,4 @@
-// `cargo xtask kill --browser chromium`: kills a whole browser with SIGKILL while its page commits, opens the same
+// `cargo xtask kill --browser chromium`, or firefox: kills a whole browser with SIGKILL while its page commits, opens the same
 // profile again and compares what is there with what the page had said was committed. Again and again, by a seed.
 //
 // What must hold after every kill: every acknowledged transaction is there; nothing but those and at most the ones
@@ -13,7 +13,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
-import { startChromium } from "../../benches/browser/chromium.mjs";
+import { startBrowser } from "../../benches/browser/browsers.mjs";
 import { dice } from "../../benches/browser/page/data.js";
 import { serve } from "../../benches/browser/serve.mjs";
 
@@ -143,7 +143,7 @@ async function startAndLook(desk, url, story, plan, asked) {
   const options = { ...plan.options, ...CHEATS[asked.cheat] };
   desk.begin({ ...plan, options, side: story.side, name: "kill", rowBytes: ROW_BYTES, cheat: asked.cheat }, story);
   const onLine = asked.verbose ? (line) => line.includes("CONSOLE") && console.error(`  ${line}`) : undefined;
-  return startChromium(`${url}/tests/browser/kill.html`, story.profile, { onLine });
+  return startBrowser(asked.browser, `${url}/tests/browser/kill.html`, story.profile, { onLine });
 }
 
 /** One life: open, look, write, be killed. Returns the line that tells of it. */
@@ -199,6 +199,7 @@ async function lastLook(desk, url, story, asked, totals) {
 async function main() {
   const { values: asked } = parseArgs({
     options: {
+      browser: { type: "string", default: "chromium" },
       side: { type: "string", default: "datasync-opfs" },
       rounds: { type: "string", default: "20" },
       // Ends early, with what was reached, after so many minutes.
@@ -217,7 +218,7 @@ async function main() {
   let rounds = Number(asked.rounds);
   const end = Date.now() + (asked.minutes ? Number(asked.minutes) : Infinity) * 60_000;
   const roll = dice(Number(asked.seed));
-  console.log(`${asked.side}: ${rounds} rounds, seed ${asked.seed} (replay with --seed ${asked.seed})`);
+  console.log(`${asked.browser}, ${asked.side}: ${rounds} rounds, seed ${asked.seed} (replay with --seed ${asked.seed})`);
   const totals = { kills: 0, looks: 0, unheard: 0 };
   const begun = Date.now();
   const desk = new Desk();
@@ -248,7 +249,7 @@ async function main() {
     await server.close();
   }
   const seconds = Math.round((Date.now() - begun) / 1000);
-  const result = { side: asked.side, rounds, seed: Number(asked.seed), seconds, acknowledged: desk.acks, ...totals, ...outcome };
+  const result = { browser: asked.browser, side: asked.side, rounds, seed: Number(asked.seed), seconds, acknowledged: desk.acks, ...totals, ...outcome };
   if (asked.json) {
     mkdirSync(dirname(asked.json), { recursive: true });
     writeFileSync(asked.json, `${JSON.stringify(result)}\n`);

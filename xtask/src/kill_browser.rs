@@ -1,4 +1,4 @@
-//! `cargo xtask kill --browser chromium`: kills a whole browser with SIGKILL while its page commits.
+//! `cargo xtask kill --browser chromium`, or `firefox`: kills a whole browser with SIGKILL while its page commits.
 //!
 //! Builds the package, starts the driver `tests/browser/kill.mjs` once for each backend and keeps the record.
 //! What is written, killed and compared is the driver's; nothing of it is known here.
@@ -9,6 +9,7 @@ use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 const BACKENDS: [&str; 2] = ["opfs", "indexeddb"];
+const BROWSERS: [&str; 2] = ["chromium", "firefox"];
 
 #[derive(Debug)]
 struct Asked {
@@ -99,9 +100,10 @@ fn parse(args: &[String]) -> Result<Asked, String> {
             other => return Err(format!("kill --browser has no option `{other}`; --help lists them")),
         }
     }
-    if browser.as_deref() != Some("chromium") {
-        return Err("the browser that can be killed is chromium: --browser chromium".into());
-    }
+    let Some(browser) = browser.filter(|browser| BROWSERS.contains(&browser.as_str())) else {
+        return Err(format!("--browser is one of {}", BROWSERS.join(", ")));
+    };
+    asked.rest.extend(["--browser".to_owned(), browser]);
     if asked.sides.is_empty() {
         asked.sides = BACKENDS.iter().map(|backend| format!("datasync-{backend}")).collect();
     }
@@ -135,7 +137,7 @@ mod tests {
         let asked =
             parsed("--browser chromium --backend indexeddb --rounds 3 --seed 4 --cheat early").unwrap();
         assert_eq!(asked.sides, ["datasync-indexeddb"]);
-        assert_eq!(asked.rest.join(" "), "--rounds 3 --seed 4 --cheat early");
+        assert_eq!(asked.rest.join(" "), "--rounds 3 --seed 4 --cheat early --browser chromium");
     }
 
     #[test]
