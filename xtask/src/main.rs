@@ -137,7 +137,8 @@ const COMMANDS: &[(&str, &[Command])] = &[
             },
             Command {
                 name: "kill",
-                usage: "--native | --browser chromium|firefox [--backend B] [--rounds N] [--seed S] [--scenario S] [--record]",
+                usage: "--native | --browser chromium|firefox [--backend B] [--rounds N] [--seed S] [--scenario S] \
+                        [--record]",
                 about: "kill a real writer, or a whole browser, in mid-commit, again and again, and look what is left",
                 run: kill::run,
             },
