@@ -7,6 +7,8 @@
 pub mod choices;
 #[path = "../../tests/crash/cuts.rs"]
 pub mod cuts;
+#[path = "../../tests/crash/fired.rs"]
+pub mod fired;
 #[path = "../../tests/crash/invariants.rs"]
 pub mod invariants;
 #[path = "../../tests/crash/lives.rs"]

@@ -3,13 +3,10 @@
 
 use datasync::backend::sim::{DiskState, Fault, SimDisk};
 use datasync::block::BLOCK_SIZE;
-use datasync::error::Error;
 use datasync::log::plan::Area;
-use datasync::volume::Volume;
 
-use crate::invariants::{Checked, ensure, no_panic, read_state, reported, snapshot};
-use crate::reference::{History, State};
-use crate::settings::options;
+use crate::damaged::{Became, one};
+use crate::invariants::{Checked, no_panic};
 use crate::workload::{Run, Word, parse, unexpected};
 
 const PAGE: u64 = BLOCK_SIZE as u64;
@@ -38,14 +35,18 @@ pub fn run(words: &[&str], every: usize) -> Checked<Found> {
         run.die();
         let image = run.disk.state();
         for fault in faults(&image).into_iter().step_by(every) {
-            no_panic(|| one(&image, fault, &run.history, &mut found))
+            let became = no_panic(|| one(&image, fault, &run.history))
                 .map_err(|violation| violation.at(format!("{} with {fault}", Word(&letters))))?;
+            found.injected += u64::from(became != Became::Nothing);
+            found.reported += u64::from(became == Became::Reported);
+            found.harmless += u64::from(became == Became::Harmless);
         }
     }
     Ok(found)
 }
 
-fn faults(image: &DiskState) -> Vec<Fault> {
+/// Damage of every sort, everywhere.
+pub fn faults(image: &DiskState) -> Vec<Fault> {
     let mut faults = Vec::new();
     let areas: Vec<(Area, u64)> =
         image.areas().map(|area| (area, image.len(area).unwrap_or(0).div_ceil(PAGE))).collect();
@@ -74,53 +75,6 @@ fn faults(image: &DiskState) -> Vec<Fault> {
 fn last_used(image: &DiskState, area: Area, pages: u64) -> Option<u64> {
     let log = matches!(area, Area::Segment(_));
     (0..pages).rfind(|page| log && image.visible(area, *page).is_some())
-}
-
-fn one(image: &DiskState, fault: Fault, history: &History, found: &mut Found) -> Checked<()> {
-    let disk = SimDisk::from_state(image.clone(), 9);
-    disk.inject(fault);
-    let struck_later = matches!(fault, Fault::StaleRead { .. });
-    if !struck_later && !disk.faults().unfired().is_empty() {
-        return Ok(());
-    }
-    found.injected += 1;
-    let wanted = &history.newest().state;
-    let before = SimDisk::from_state(disk.state(), 9);
-    let errors = match Volume::open(disk.clone(), options()) {
-        Ok(volume) => seen(&volume, wanted)?,
-        Err(error) => {
-            read_only(&before, history)?;
-            vec![error]
-        }
-    };
-    if errors.is_empty() {
-        found.harmless += 1;
-        return Ok(());
-    }
-    found.reported += 1;
-    reported(&format!("damage {fault}"), &errors)
-}
-
-/// What an opened store says: nothing, and the newest state; or errors.
-fn seen(volume: &Volume, wanted: &State) -> Checked<Vec<Error>> {
-    let mut errors = Vec::new();
-    match read_state(&snapshot(volume)?)? {
-        Ok(state) => ensure(state == *wanted, "I8 no silence", || {
-            format!("shows {state:?} without a word; {wanted:?} was acknowledged and proven")
-        })?,
-        Err(error) => errors.push(error),
-    }
-    Ok(errors)
-}
-
-/// Opened for reading only, a damaged store serves a prefix and says what is damaged, or refuses.
-fn read_only(disk: &SimDisk, history: &History) -> Checked<()> {
-    let Ok(volume) = Volume::open(disk.clone(), options().read_only(true)) else { return Ok(()) };
-    let Ok(state) = read_state(&snapshot(&volume)?)? else { return Ok(()) };
-    let newest = state == history.newest().state;
-    ensure(newest || !volume.recovery().damage.is_empty(), "I8 no silence", || {
-        format!("read-only shows {state:?} and lists no damage")
-    })
 }
 
 #[test]

@@ -1,20 +1,18 @@
 //! Long seeded lives: a store used, crashed, cut off, refused and reopened again and again, also in the middle
 //! of reopening. `DATASYNC_SEED=n` replays life n alone.
 
-use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use datasync::backend::sim::{BarrierFailure, Call, Fault, Leaves, Random, SimDisk};
-use datasync::block::Durability;
 use datasync::error::ErrorKind;
-use datasync::log::plan::Area;
 use datasync::planted::{Bug, plant};
 use datasync::volume::Volume;
 
 use crate::cuts::Cuts;
-use crate::invariants::{Checked, Violation, no_panic, space_comes_back};
+use crate::fired::Fired;
+use crate::invariants::{Checked, Violation, no_panic};
 use crate::settings::{self, options};
 use crate::shrink::{Listed, Recorded, shrunk};
 use crate::workload::{Letter, Run, unexpected};
@@ -28,7 +26,7 @@ pub struct Fates {
     faults: AtomicU64,
     crashes_in_recovery: AtomicU64,
     /// How often each kind of fault really struck.
-    pub fired: Mutex<BTreeMap<String, u64>>,
+    pub fired: Fired,
     /// What happened, step by step, where somebody wants to know.
     pub story: Option<Mutex<Vec<String>>>,
 }
@@ -38,23 +36,6 @@ impl Fates {
         if let Some(story) = &self.story {
             story.lock().expect("unpoisoned").push(what());
         }
-    }
-
-    /// Books what the faults of `disk` did; they stay behind when the process dies.
-    fn book(&self, disk: &SimDisk) {
-        let mut fired = self.fired.lock().expect("unpoisoned");
-        for (fault, count) in disk.faults().counts().filter(|(_, count)| *count > 0) {
-            *fired.entry(kind_of(fault)).or_default() += count;
-        }
-    }
-}
-
-/// The kind of a fault, without its place and number.
-pub fn kind_of(fault: Fault) -> String {
-    match fault {
-        Fault::Refuse { call, .. } => format!("refuse {call:?}"),
-        Fault::FailBarrier { how, .. } => format!("barrier {how:?}"),
-        other => format!("{other:?}").split([' ', '{']).next().unwrap_or_default().to_owned(),
     }
 }
 
@@ -87,16 +68,16 @@ pub fn live(random: &mut impl Cuts, steps: usize, fates: &Fates) -> Checked<()> 
             }
         }
     }
-    fates.book(&run.disk);
+    fates.fired.book(&run.disk);
     run.die();
     run.open()?;
-    empty(&mut run)
+    run.empty()
 }
 
 /// The process dies, perhaps the power with it, perhaps several times while the store is being reopened.
 fn crash(run: &mut Run, random: &mut impl Cuts, fates: &Fates) -> Checked<()> {
     loop {
-        fates.book(&run.disk);
+        fates.fired.book(&run.disk);
         fates.tell(|| "the process dies".into());
         run.die();
         count(&fates.process_crashes);
@@ -125,7 +106,7 @@ fn crash(run: &mut Run, random: &mut impl Cuts, fates: &Fates) -> Checked<()> {
             }
             return run.open();
         };
-        fates.book(&run.disk);
+        fates.fired.book(&run.disk);
         run.disk.heal();
         return run.adopt(volume)?.map_err(|error| unexpected(&error));
     }
@@ -152,21 +133,6 @@ fn fault(random: &mut impl Cuts) -> Fault {
             }
         }
     }
-}
-
-/// I11 at the end of a life.
-fn empty(run: &mut Run) -> Checked<()> {
-    let Some(volume) = run.volume.clone() else { return Ok(()) };
-    let emptied = (|| {
-        let mut writer = volume.begin()?;
-        writer.set_size(0)?;
-        writer.commit(Durability::Durable)?;
-        volume.rotate()?;
-        volume.compact()
-    })();
-    emptied.map_err(|error| unexpected(&error))?;
-    let state = run.disk.state();
-    space_comes_back(state.segments().len(), state.len(Area::Base).unwrap_or(0))
 }
 
 /// A life that failed, made short and told step by step.
@@ -226,11 +192,7 @@ fn long_lives_full_of_faults_never_lose_what_was_acknowledged() {
     match run(first, number, STEPS, None) {
         Ok(fates) => {
             println!("lives: seeds {first}..{}, {fates:?}", first + number);
-            let fired = fates.fired.lock().expect("unpoisoned");
-            let kinds = Call::ALL.map(|call| format!("refuse {call:?}")).into_iter();
-            let kinds = kinds.chain(BarrierFailure::ALL.map(|how| format!("barrier {how:?}")));
-            let never: Vec<String> =
-                kinds.chain(["PowerOff".to_owned()]).filter(|kind| !fired.contains_key(kind)).collect();
+            let never = fates.fired.never(&["PowerOff"]);
             assert!(never.is_empty() || number < 100, "these faults never struck: {never:?}");
             let few = fates.crashes_in_recovery.load(Ordering::Relaxed) == 0 && number >= 20;
             assert!(!few, "no crash ever hit a recovery: {fates:?}");

@@ -14,7 +14,7 @@ use datasync::volume::{Outcome, Snapshot, Volume};
 
 use crate::invariants::{
     Checked, Expected, Violation, ensure, opens, outcomes, prefix, read_state, reads, request_is_remembered,
-    snapshot_holds,
+    snapshot_holds, space_comes_back,
 };
 use crate::reference::{Change, Commit, History, State, fill};
 use crate::settings::options;
@@ -98,6 +98,14 @@ pub fn parse(word: &str) -> Vec<Letter> {
     word.split('.').filter(|text| !text.is_empty()).map(letter).collect()
 }
 
+/// A commit that is being asked for: when, what a reader sees after it, and what it promises.
+pub struct Asked {
+    pub begun: u64,
+    pub state: State,
+    pub seq: u64,
+    pub durable: bool,
+}
+
 /// A store in use: the volume, the disk under it, and what it must hold.
 pub struct Run {
     pub disk: SimDisk,
@@ -128,8 +136,7 @@ impl Run {
 
     /// Takes one step. An error of the store is returned as such; a broken promise as a violation.
     pub fn step(&mut self, letter: Letter) -> Checked<Result<(), Error>> {
-        self.before_recovery = None;
-        let stamp = self.stamp + 1;
+        let stamp = self.next_stamp();
         let outcome = match letter {
             Letter::Apply0 => self.commit(&[Change::Put(0, stamp)], Durability::Applied)?,
             Letter::Apply1 => self.commit(&[Change::Put(1, stamp)], Durability::Applied)?,
@@ -159,9 +166,15 @@ impl Run {
             Letter::Reopen => self.reopen()?,
             Letter::Kill => self.kill()?,
         };
-        self.stamp += 1;
         self.look()?;
         Ok(outcome)
+    }
+
+    /// The stamp of what is written next; no two steps share one.
+    pub fn next_stamp(&mut self) -> u64 {
+        self.before_recovery = None;
+        self.stamp += 1;
+        self.stamp
     }
 
     /// The process dies; whatever comes next opens the disk anew.
@@ -197,7 +210,8 @@ impl Run {
         self.volume.as_ref().map_or(Ok(()), verb)
     }
 
-    fn commit(&mut self, changes: &[Change], durability: Durability) -> Checked<Result<(), Error>> {
+    /// One commit of these changes.
+    pub fn commit(&mut self, changes: &[Change], durability: Durability) -> Checked<Result<(), Error>> {
         let Some(volume) = self.volume.clone() else { return Ok(Ok(())) };
         let begun = self.disk.ops();
         let mut state = self.history.newest().state.clone();
@@ -205,8 +219,14 @@ impl Run {
         self.seq += 1;
         let seq = self.seq;
         let outcome = commit(&volume, changes, durability, seq);
+        self.note(Asked { begun, state, seq, durable: durability >= Durability::Durable }, outcome)
+    }
+
+    /// Writes down what the store said about a commit, and checks its name.
+    pub fn note(&mut self, asked: Asked, outcome: Result<CommitId, Error>) -> Checked<Result<(), Error>> {
+        let Asked { begun, state, seq, durable } = asked;
         let (id, durable) = match &outcome {
-            Ok(id) => (Some(*id), durability >= Durability::Durable),
+            Ok(id) => (Some(*id), durable),
             Err(error) => match error.kind() {
                 ErrorKind::Indeterminate(id) => (Some(id), false),
                 // Any other error says: not committed, and never will be.
@@ -214,7 +234,7 @@ impl Run {
             },
         };
         let newest = self.history.newest();
-        if let (Some(id), true) = (id, newest.state == state)
+        if let (Some(id), Some(volume), true) = (id, &self.volume, newest.state == state)
             && newest.id.is_some_and(|newest| newest.lsn == id.lsn)
         {
             // Nothing was staged, so this is no new commit: it is named by the one it stands on.
@@ -283,8 +303,23 @@ impl Run {
         }
     }
 
+    /// I11 at the end of a life.
+    pub fn empty(&self) -> Checked<()> {
+        let Some(volume) = &self.volume else { return Ok(()) };
+        let emptied = (|| {
+            let mut writer = volume.begin()?;
+            writer.set_size(0)?;
+            writer.commit(Durability::Durable)?;
+            volume.rotate()?;
+            volume.compact()
+        })();
+        emptied.map_err(|error| unexpected(&error))?;
+        let state = self.disk.state();
+        space_comes_back(state.segments().len(), state.len(Area::Base).unwrap_or(0))
+    }
+
     /// What can be seen right now is right: the newest state, and the pinned one.
-    fn look(&self) -> Checked<()> {
+    pub fn look(&self) -> Checked<()> {
         if let Some((snapshot, state)) = &self.pinned {
             snapshot_holds(snapshot, state)?;
         }
