@@ -1,6 +1,6 @@
 //! `cargo xtask planted`: every deliberate bug against the suites; which suite caught it, and how fast.
 //!
-//! The two test programs print one line for each bug; this command runs them, sums up, and with `--write` makes
+//! The test programs print one line for each bug; this command runs them, sums up, and with `--write` makes
 //! the table of `docs/proof.md` from those lines. A bug that nothing catches fails the programs, and so this.
 
 use std::io::{BufRead, BufReader};
@@ -14,7 +14,7 @@ struct Hunted {
     by: Vec<(String, u64, String)>,
 }
 
-/// Runs both programs.
+/// Runs the programs.
 ///
 /// # Errors
 /// A sentence when a bug escapes, or when a word is not understood.
@@ -31,7 +31,12 @@ pub fn run(args: &[String]) -> Result<(), String> {
         }
     }
     let mut hunted = Vec::new();
-    for (features, test, profile) in [("sim", "crash", Some("crash")), ("cli,sim", "sql_crash", None)] {
+    let programs = [
+        ("sim", "crash", Some("crash")),
+        ("sim", "properties", Some("crash")),
+        ("cli,sim", "sql_crash", None),
+    ];
+    for (features, test, profile) in programs {
         let mut command = crate::cargo();
         command.args(["test", "--locked", "--package", "datasync", "--test", test]);
         if let Some(profile) = profile {
@@ -46,7 +51,7 @@ pub fn run(args: &[String]) -> Result<(), String> {
         if let Some(only) = only {
             command.env("DATASYNC_HUNT", only);
         }
-        hunted.extend(watch(command)?);
+        merge(&mut hunted, watch(command)?);
     }
     let escaped = hunted.iter().filter(|one| one.by.is_empty()).count();
     println!("{}", summary(&hunted));
@@ -60,6 +65,16 @@ pub fn run(args: &[String]) -> Result<(), String> {
         std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
     }
     Ok(())
+}
+
+/// Adds what another program caught: a bug that is known by then is caught by one suite more.
+fn merge(hunted: &mut Vec<Hunted>, more: Vec<Hunted>) {
+    for one in more {
+        match hunted.iter_mut().find(|known| known.bug == one.bug) {
+            Some(known) => known.by.extend(one.by),
+            None => hunted.push(one),
+        }
+    }
 }
 
 /// Runs one program and repeats the lines that are about bugs.
@@ -135,6 +150,9 @@ mod tests {
         assert_eq!(read("planted: 3 bugs"), None);
         let nobody = read("planted SkipAll: NOBODY").unwrap();
         assert!(nobody.by.is_empty());
+        let mut both = vec![read("planted SkipRelog: format, 3 ms, I2").unwrap()];
+        merge(&mut both, vec![read("planted SkipRelog: lives, 4 ms, I1").unwrap()]);
+        assert_eq!((both.len(), both[0].by.len()), (1, 2));
         assert_eq!(
             summary(&[one, nobody]),
             "1 of 2 planted bugs caught; median 3 ms, slowest 3 ms; 1 by two suites or more"
