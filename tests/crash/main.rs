@@ -12,6 +12,7 @@ mod cuts;
 mod damage;
 mod damaged;
 mod exhaustive;
+mod exported;
 mod fired;
 mod formats;
 mod images;
