@@ -32,18 +32,19 @@ pub const MODELS: &[Subject] = &[
     },
 ];
 
-const LOG: log::Log = log::Log { commits: 2, rotations: 1, folds: 1, pins: 0, crashes: 1, mistake: None };
+const LOG: log::Log = log::Log { commits: 2, rotations: 1, folds: 1, pins: 1, crashes: 1, mistake: None };
 const QUEUE: queue::Queue = queue::Queue { commits: 2, owners: 2, folds: 1, cuts: 1, mistake: None };
 const LEADERS: leader::Leaders = leader::Leaders { clients: 1, requests: 2, owners: 2, mistake: None };
 
 fn log_whole(big: bool) -> Vec<Report> {
-    let bounds = if big { log::Log { pins: 1, crashes: 2, ..LOG } } else { LOG };
+    let bounds = if big { log::Log { crashes: 2, ..LOG } } else { LOG };
     let double = log::Log { commits: 2, rotations: 1, folds: 1, pins: 0, crashes: 2, mistake: None };
     [bounds, double].map(|bounds| explore(&format!("{bounds}"), bounds, Extent::Whole)).into()
 }
 
 fn log_planted() -> Vec<Report> {
-    let with = |mistake| log::Log { commits: 2, crashes: 2, mistake: Some(mistake), ..LOG };
+    let pins = |mistake| u8::from(mistake == log::Mistake::FoldIgnoresPins);
+    let with = |mistake| log::Log { pins: pins(mistake), crashes: 2, mistake: Some(mistake), ..LOG };
     log::Mistake::ALL.map(|m| explore(&format!("{m:?}"), with(m), Extent::UntilBroken)).into()
 }
 

@@ -32,11 +32,13 @@ pub enum Mistake {
     SkipRelog,
     /// Recovery does not make what it wrote again durable before it cuts the original off.
     SkipRelogBarrier,
+    /// A fold goes past the oldest read view.
+    FoldIgnoresPins,
 }
 
 impl Mistake {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::AcknowledgeEarly,
         Self::WatermarkEarly,
         Self::SkipOldBarrier,
@@ -48,6 +50,7 @@ impl Mistake {
         Self::SkipProof,
         Self::SkipRelog,
         Self::SkipRelogBarrier,
+        Self::FoldIgnoresPins,
     ];
 }
 
@@ -151,7 +154,8 @@ impl Log {
     }
 
     fn folding(&self, life: &Life) -> Vec<Op> {
-        let bound = life.pin.unwrap_or(life.durable).min(life.durable);
+        let pin = life.pin.filter(|_| !self.has(Mistake::FoldIgnoresPins));
+        let bound = pin.unwrap_or(life.durable).min(life.durable);
         let mut meta = life.meta.clone();
         let ended = |cut: &Option<u64>| cut.is_some_and(|cut| cut <= bound);
         let count = meta.segments.iter().take_while(|(_, cut)| ended(cut)).count();
@@ -441,7 +445,7 @@ impl Model for Log {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        vec![
+        let mut properties = vec![
             Property::always(
                 "every promise holds at every opening, every op keeps the rules",
                 |_, scene: &Scene| scene.broken.is_none(),
@@ -455,8 +459,9 @@ impl Model for Log {
                 },
             ),
             Property::always("a pinned view stays in the log or in the base", |_, scene: &Scene| {
-                let pin = scene.core.life.as_ref().and_then(|life| life.pin);
-                pin.is_none_or(|pin| scene.core.medium.base.cache.is_none_or(|base| base.1 <= pin))
+                let Some(life) = &scene.core.life else { return true };
+                let base = scene.core.medium.base.cache.map_or(0, |base| base.1);
+                life.pin.is_none_or(|pin| base <= pin && life.meta.folded <= pin)
             }),
             Property::sometimes("every commit is acknowledged", |model: &Self, scene: &Scene| {
                 scene.core.acknowledged == model.commits
@@ -472,6 +477,18 @@ impl Model for Log {
                 scene.used[CRASH] == model.crashes
                     && scene.core.life.as_ref().is_some_and(|life| !life.recovering && life.committed > 1)
             }),
-        ]
+        ];
+        if self.pins > 0 {
+            properties.push(Property::sometimes(
+                "a read view holds back a fold that would take all",
+                |_, scene: &Scene| {
+                    let Some(life) = &scene.core.life else { return false };
+                    let past = |pin: u64, cut: u64| pin < cut && cut <= life.durable;
+                    let mut cuts = life.meta.segments.iter().filter_map(|(_, cut)| *cut);
+                    life.pin.is_some_and(|pin| cuts.any(|cut| past(pin, cut)))
+                },
+            ));
+        }
+        properties
     }
 }

@@ -197,6 +197,8 @@ pub enum Op {
     WriteMeta { copies: Vec<usize>, meta: Meta },
     /// Blocks or sums of the base are written.
     WriteBase(Area),
+    /// A fold has no block to copy: the base is whole as it is. Leads where writes and barriers of it lead.
+    FoldNothing,
     /// A barrier.
     Barrier(Area),
     /// A barrier that fails, of META or a segment: what is unsynced there is believed clean, and the process ends.

@@ -44,7 +44,7 @@ impl State {
                 holds(rises, "commit numbers rise")
             }
             Op::WriteMeta { copies, meta } => self.allows_meta(life, copies, meta),
-            Op::WriteBase(_) => {
+            Op::WriteBase(_) | Op::FoldNothing => {
                 holds(!life.recovering, "nothing is folded before recovery has ended")?;
                 let bound = life.pin.unwrap_or(life.durable).min(life.durable);
                 holds(bound > life.meta.folded, "only what is durable and not pinned is folded")
@@ -159,6 +159,13 @@ impl State {
                 }
             }
             Op::WriteBase(area) => self.write_base(*area),
+            Op::FoldNothing => {
+                for area in [Area::Base, Area::Sums] {
+                    self.write_base(area);
+                }
+                self.barrier(Area::Base);
+                self.barrier(Area::Sums);
+            }
             Op::Barrier(area) => self.barrier(*area),
             Op::BarrierDirectory => {
                 self.medium.segments.values_mut().for_each(|segment| segment.entry.flush());
@@ -208,7 +215,7 @@ impl State {
             }
         }
         let Some(life) = &mut self.life else { return };
-        if matches!(area, Area::Segment(_)) && !life.recovering && whole_log(medium) {
+        if matches!(area, Area::Segment(_)) && !life.recovering && whole_log(medium, &life.meta) {
             life.durable = life.committed;
         }
         if area == Area::Meta && life.recovering && life.meta.epoch > life.found {
@@ -254,8 +261,9 @@ impl State {
     }
 }
 
-fn whole_log(medium: &Medium) -> bool {
-    medium.segments.values().all(|segment| segment.groups.values().all(|cell| !cell.unsynced()))
+fn whole_log(medium: &Medium, meta: &Meta) -> bool {
+    let mut listed = meta.segments.iter().filter_map(|(id, _)| medium.segments.get(id));
+    listed.all(|segment| segment.groups.values().all(|cell| !cell.unsynced()))
 }
 
 impl super::Segment {
