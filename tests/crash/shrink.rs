@@ -1,8 +1,6 @@
 //! A failing life made short: its decisions are written down, left out piece by piece and made smaller, as long
 //! as it still fails.
 
-use datasync::backend::sim::Random;
-
 use crate::choices::Choices;
 use crate::cuts::Cuts;
 
@@ -98,7 +96,7 @@ pub fn shrunk(mut answers: Vec<usize>, tries: usize, fails: impl Fn(&[usize]) ->
 
 #[test]
 fn a_life_is_the_list_of_its_answers_and_shrinks_to_what_matters() {
-    let mut recorded = Recorded::new(Random::new(7));
+    let mut recorded = Recorded::new(datasync::backend::sim::Random::new(7));
     let drawn: Vec<usize> = (2..40).map(|bound| recorded.below(bound)).collect();
     let mut again = Listed::new(recorded.answers.clone());
     assert_eq!((2..40).map(|bound| again.below(bound)).collect::<Vec<_>>(), drawn);
