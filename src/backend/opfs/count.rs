@@ -55,9 +55,24 @@ pub(super) fn believe(count: f64, asked: usize) -> Answer<usize> {
         Some(NO_SPACE) => Err(Refusal::new(QUOTA, format!("the browser reports code {NO_SPACE}, no space"))),
         Some(code) => Err(Refusal::new("UnknownError", format!("the browser reports code {code}"))),
         None => {
-            let message = format!("the browser reports {count} bytes of {asked}");
+            let message = format!("the browser reports {} bytes of {asked}", shown(count));
             Err(Refusal::new("UnknownError", message))
         }
+    }
+}
+
+/// A count that cannot be one, in words. Formatting of floats is left out: nothing else here needs its code and
+/// tables, which a browser would have to download.
+fn shown(count: f64) -> String {
+    let whole = count as i64;
+    if count.is_nan() {
+        return "NaN".to_owned();
+    }
+    match whole {
+        i64::MAX => "endless".to_owned(),
+        i64::MIN => "-endless".to_owned(),
+        _ if count.fract() == 0.0 => whole.to_string(),
+        _ => format!("{whole} and a part of"),
     }
 }
 
@@ -90,6 +105,18 @@ mod tests {
             assert_eq!(refusal.name, "UnknownError", "{count}");
             assert!(refusal.message.contains("code -"), "{refusal}");
         }
+    }
+
+    #[test]
+    fn a_senseless_count_is_told() {
+        for (count, text) in
+            [(5000.0, "5000"), (-300.0, "-300"), (1.5, "1 and a part of"), (1e300, "endless")]
+        {
+            let message = believe(count, 4096).unwrap_err().message;
+            assert_eq!(message, format!("the browser reports {text} bytes of 4096"));
+        }
+        assert!(believe(f64::NAN, 1).unwrap_err().message.contains("NaN"));
+        assert!(believe(f64::NEG_INFINITY, 1).unwrap_err().message.contains("-endless"));
     }
 
     #[test]
