@@ -6,6 +6,7 @@
 #[path = "../../fuzz/src/targets/mod.rs"]
 mod targets;
 
+mod abstraction;
 mod choices;
 mod corpus;
 mod cuts;
@@ -25,6 +26,8 @@ mod progress;
 mod queued;
 mod reference;
 mod regressions;
+mod replay;
+mod replayed;
 mod sectors;
 mod settings;
 mod shrink;

@@ -177,6 +177,11 @@ impl Run {
         self.stamp
     }
 
+    /// The commit that the held snapshot shows.
+    pub fn pinned_at(&self) -> Option<u64> {
+        self.pinned.as_ref().map(|(snapshot, _)| snapshot.lsn().0)
+    }
+
     /// The process dies; whatever comes next opens the disk anew.
     pub fn die(&mut self) {
         self.pinned = None;

@@ -2,8 +2,8 @@
 //!
 //! An op is one of the library's plans' (`src/log/plan.rs`), with bytes replaced by what they say. [`State::next`]
 //! is the protocol as rules: each refuses the op that a crash would punish. The checker shows that whoever keeps
-//! the rules keeps the promises. That the library keeps them is shown by the crash suites, not yet by this model:
-//! replaying their runs through [`State::next`] is still to be written.
+//! the rules keeps the promises. That the library keeps the rules is shown by `tests/crash/replayed.rs`, which sends
+//! every op of simulated runs through [`State::next`].
 //!
 //! Left out: payloads (a commit is its number and a stamp), the two slots of `base.sum` (the base is one thing,
 //! whole up to a commit or in between), space, read errors. The exhaustive crash suite has those.
