@@ -20,7 +20,7 @@ const TURN_MS = 50;
 const TEND_MS = 50;
 /** How often files are made ready although calls keep coming, ms: that waits for the browser. */
 const REFILL_MS = 200;
-/** How long after the last call background work begins, ms: between two awaited calls there is no time for it. */
+/** How long after the last call background work begins at the earliest, ms: between awaited calls is no time for it. */
 const SOON_MS = 20;
 /** How long after the last call the newest commits get their durable proof, ms. */
 const IDLE_MS = 200;
@@ -66,7 +66,7 @@ export class Mailbox {
   #begun = 0;
   #tended = 0;
   #refilled = 0;
-  #nap: ReturnType<typeof setTimeout> | undefined;
+  #nap: { timer: ReturnType<typeof setTimeout>; idle: boolean; disturbed: boolean } | undefined;
   #cancelled = false;
   #dead = false;
 
@@ -269,20 +269,36 @@ export class Mailbox {
 
   /** Background work, when nothing else is to do: folding soon, the proof of the newest commits later. */
   #rest(after = SOON_MS, idle = false): void {
-    clearTimeout(this.#nap);
+    const running = this.#nap;
+    if (running && !running.idle && !idle) {
+      // Setting a timer anew would cost every awaited call more than its turn in this queue.
+      running.disturbed = true;
+      return;
+    }
+    clearTimeout(running?.timer);
+    this.#nap = undefined;
     if (!this.#session || this.#dead) return;
-    this.#nap = setTimeout(() => {
-      if (this.#busy || !this.#session) return;
-      this.#busy = true;
-      void this.#tend(idle).then((more) => {
-        this.#busy = false;
-        if (this.#next() >= 0) void this.#drain();
-        else if (more) this.#rest(0, idle);
-        else if (!idle) this.#rest(IDLE_MS, true);
-        // Calls may have come meanwhile that only wait for the owner.
-        this.#ownership.rest(this.#queue.length > 0);
-      });
-    }, after);
+    this.#nap = { timer: setTimeout(() => this.#wake(idle), after), idle, disturbed: false };
+  }
+
+  /** The nap is over. */
+  #wake(idle: boolean): void {
+    const disturbed = this.#nap?.disturbed === true;
+    this.#nap = undefined;
+    if (this.#busy || !this.#session) return;
+    if (disturbed) {
+      this.#rest();
+      return;
+    }
+    this.#busy = true;
+    void this.#tend(idle).then((more) => {
+      this.#busy = false;
+      if (this.#next() >= 0) void this.#drain();
+      else if (more) this.#rest(0, idle);
+      else if (!idle) this.#rest(IDLE_MS, true);
+      // Calls may have come meanwhile that only wait for the owner.
+      this.#ownership.rest(this.#queue.length > 0);
+    });
   }
 
   /** One bounded step of background work; whether there is more. What fails is told, and ends it. */
