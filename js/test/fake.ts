@@ -106,6 +106,10 @@ export class FakeSession {
     await this.barrier?.();
     this.durable = upTo;
   }
+  isQuiet(): boolean {
+    return true;
+  }
+  async quiet(): Promise<void> {}
   inTransaction(): boolean {
     return this.#before !== undefined;
   }
