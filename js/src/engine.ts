@@ -61,29 +61,36 @@ type Reading = {
 
 type Returned<K extends Reading> = ReturnType<RawSession[K]>;
 
+/**
+ * How a call waits for what it reads: `never`, because it is at hand; `suspended`, where the browser can suspend wasm;
+ * `blocked`, while another worker reads: then nothing may be on its way that needs this worker's event loop.
+ */
+export type Waiting = "never" | "suspended" | "blocked";
+
 /** A session, called in the form that fits. */
 export class Engine {
   /** The session itself, for the calls that never read. */
   readonly raw: RawSession;
   /** Whether calls may be suspended. Nothing else may be called meanwhile. */
   readonly suspends: boolean;
+  readonly #blocks: boolean;
 
-  /** `suspends`: the medium must be waited for, and the browser can suspend wasm. */
-  constructor(raw: RawSession, suspends: boolean) {
+  constructor(raw: RawSession, waiting: Waiting) {
     this.raw = raw;
-    this.suspends = suspends;
+    this.suspends = waiting === "suspended";
+    this.#blocks = waiting === "blocked";
   }
 
   /** Calls `method`; what it returns is a promise if the medium has to be waited for. */
   call<K extends Reading>(method: K, ...args: Parameters<RawSession[K]>): Returned<K> | Promise<Returned<K>> {
-    if (!this.raw.isQuiet()) return this.raw.quiet().then(() => this.call(method, ...args));
+    if (this.#blocks && !this.raw.isQuiet()) return this.raw.quiet().then(() => this.call(method, ...args));
     return invoke(this.raw, method, this.suspends, args) as Returned<K> | Promise<Returned<K>>;
   }
 }
 
 /** Starts a session on `medium`: reads and recovers what is there. */
-export async function start(medium: RawMedium, options: string, suspends: boolean): Promise<Engine> {
-  return new Engine((await invoke(medium, "start", suspends, [options])) as RawSession, suspends);
+export async function start(medium: RawMedium, options: string, waiting: Waiting): Promise<Engine> {
+  return new Engine((await invoke(medium, "start", waiting === "suspended", [options])) as RawSession, waiting);
 }
 
 function invoke(target: object, method: string, suspends: boolean, args: unknown[]): unknown {

@@ -149,7 +149,8 @@ async function startReadBy(reader: Reader | undefined, backend: Backend, why: st
   const reads = readsOf(backend, reader);
   const medium = await mediumOf(backend, options, reads, reader);
   const { durability = "durable" } = options;
-  const engine = await start(medium, JSON.stringify(startOptions(options)), reads === "on-demand");
+  const waiting = reads === "on-demand" ? "suspended" : reads === "worker" ? "blocked" : "never";
+  const engine = await start(medium, JSON.stringify(startOptions(options)), waiting);
   const storage: WireStorage = { backend, why, durability: backend === "memory" ? "none" : durability, reads };
   return { engine, storage };
 }

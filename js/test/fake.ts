@@ -106,10 +106,6 @@ export class FakeSession {
     await this.barrier?.();
     this.durable = upTo;
   }
-  isQuiet(): boolean {
-    return true;
-  }
-  async quiet(): Promise<void> {}
   inTransaction(): boolean {
     return this.#before !== undefined;
   }
@@ -165,7 +161,7 @@ export async function opened(durability: Durability = "durable") {
     },
     begin: async () => ({
       session: {
-        engine: new Engine(session as unknown as RawSession, false),
+        engine: new Engine(session as unknown as RawSession, "never"),
         storage: { backend: "memory", why: "a test", durability: "none", reads: "memory" },
         durability,
         autoSync: new SyncTimer(undefined),
