@@ -18,8 +18,8 @@ use crate::planted::{Bug, planted};
 /// only `no_barrier` leaves out.
 pub(crate) fn publish_ops(meta: &Meta, no_barrier: Bug) -> Vec<Op> {
     let copy = meta.encode();
-    let mut both = copy.clone();
-    both.extend_from_slice(if planted(Bug::PublishOneCopy) { &[0; META_BYTES] } else { &copy });
+    let second = if planted(Bug::PublishOneCopy) { &[0; META_BYTES] } else { &copy[..] };
+    let both = [&copy[..], second].concat();
     let slot = if planted(Bug::PublishIntoWinner) { 0 } else { meta.seq % 2 };
     let write = Op::Write { area: Area::Meta, offset: slot * 2 * META_BYTES as u64, bytes: both.into() };
     let barrier = (!planted(no_barrier)).then_some(Op::Barrier(Area::Meta));

@@ -2,15 +2,15 @@
 //! with a crash after every op of the recovery.
 
 use std::sync::Mutex;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use datasync::backend::sim::{Bounds, Moment, SimDisk};
 use datasync::planted::{Bug, plant};
 
-use crate::images::{Tried, check, crash_recovery};
+use crate::images::{Tried, check_once, crash_recovery};
 use crate::invariants::{Checked, Expected, Violation, no_panic};
-use crate::progress::{Counters, Record};
+use crate::progress::{Finished, Record, Sums, busy_ms, watch};
 use crate::reference::History;
 use crate::settings;
 use crate::workload::{Letter, Run, Word, parse, unexpected};
@@ -73,15 +73,13 @@ impl Limits {
 /// a second fold since a clean open.
 pub const BEGINNINGS: [&str; 5] = ["d01.r.d0", "L.C.a0", "d0.k.a1.t0", "L.C.s1", "d01.z.d0.C.a0"];
 
-/// Runs within `limits`. What was tried; or the first violation, with all that replays it.
-pub fn run(limits: &Limits) -> Checked<Tried> {
-    let record = Record::open(String::new());
-    run_recorded(limits, &record, &Counters::default())
+/// Runs within `limits`: nothing, or the first violation, with all that replays it.
+pub fn run(limits: &Limits) -> Checked<()> {
+    run_recorded(limits, &Record::unkept(), &Tried::new())
 }
 
 /// The same, but for the jobs that `record` knows as done; those that get done are written down in it.
-pub fn run_recorded(limits: &Limits, record: &Record, counters: &Counters) -> Checked<Tried> {
-    let tried = Tried::new();
+fn run_recorded(limits: &Limits, record: &Record, tried: &Tried) -> Checked<()> {
     let left = jobs(limits).into_iter().enumerate().filter(|(number, _)| !record.is_done(*number));
     let jobs: Mutex<Vec<(usize, Job)>> = Mutex::new(left.collect::<Vec<_>>().into_iter().rev().collect());
     let failed = Mutex::new(None);
@@ -89,34 +87,26 @@ pub fn run_recorded(limits: &Limits, record: &Record, counters: &Counters) -> Ch
         for _ in 0..limits.threads.max(1) {
             scope.spawn(|| {
                 plant(limits.bug);
-                loop {
+                while failed.lock().expect("unpoisoned").is_none() {
                     let Some((number, mut job)) = jobs.lock().expect("unpoisoned").pop() else { break };
-                    // A run that is kept for another one forgets between jobs what it has seen: its memory
-                    // stays bounded, and what a job counts does not depend on the jobs of the same run.
-                    let own = record.is_kept().then(Tried::new);
-                    let tried = own.as_ref().unwrap_or(&tried);
+                    let (begun, busy) = (Instant::now(), busy_ms(Instant::now()));
+                    let tried = tried.for_job();
                     let depth = job.depth;
-                    let outcome = explore(&mut job, depth, limits, tried);
-                    match &own {
-                        Some(own) => counters.add(own.states(), own.distinct()),
-                        None => counters.set(tried.states(), tried.distinct()),
-                    }
-                    if let Err(violation) = outcome {
+                    if let Err(violation) = explore(&mut job, depth, limits, &tried) {
                         failed.lock().expect("unpoisoned").get_or_insert(violation);
-                    } else if !limits.is_late() {
-                        record.finish(number, tried.states(), tried.distinct());
-                    }
-                    if failed.lock().expect("unpoisoned").is_some() || limits.is_late() {
                         break;
                     }
+                    if limits.is_late() {
+                        break;
+                    }
+                    let (states, distinct) = (tried.states(), tried.distinct());
+                    let job = Finished { states, distinct, busy_ms: busy_ms(begun) - busy };
+                    record.finish(number, job, &tried.first());
                 }
             });
         }
     });
-    match failed.into_inner().expect("unpoisoned") {
-        Some(violation) => Err(violation),
-        None => Ok(tried),
-    }
+    failed.into_inner().expect("unpoisoned").map_or(Ok(()), Err)
 }
 
 /// A word to explore from.
@@ -214,22 +204,23 @@ fn crashes(
         let context = |how: &dyn std::fmt::Display| {
             format!("crash after op {at} of {}; allowed {least}..={most}; {how}", plan_of(moments))
         };
-        if tried.is_new(&moment.state, &expected, false) {
-            check(&moment.state, &expected).map_err(|violation| violation.at(context(&"process crash")))?;
+        if tried.is_new(&moment.state, &expected) {
+            check_once(&moment.state, &expected, tried)
+                .map_err(|violation| violation.at(context(&"process crash")))?;
         }
-        if double && tried.is_new(&moment.state, &expected, true) {
+        if double && tried.is_new_inside(&moment.state, &expected) {
             crash_recovery(&moment.state, &expected, &limits.bounds_inside, tried)
                 .map_err(|violation| violation.at(context(&"process crash, then in its recovery")))?;
         }
         let mut checked: Checked<()> = Ok(());
         moment.state.each_image(&limits.bounds, |cut, image| {
-            if tried.is_new(&image, &expected, false) {
-                checked = check(&image, &expected).map_err(|violation| violation.at(context(cut)));
+            if tried.is_new(&image, &expected) {
+                checked = check_once(&image, &expected, tried);
             }
-            if checked.is_ok() && double && tried.is_new(&image, &expected, true) {
-                checked = crash_recovery(&image, &expected, &limits.bounds_inside, tried)
-                    .map_err(|violation: Violation| violation.at(context(cut)));
+            if checked.is_ok() && double && tried.is_new_inside(&image, &expected) {
+                checked = crash_recovery(&image, &expected, &limits.bounds_inside, tried);
             }
+            checked = std::mem::replace(&mut checked, Ok(())).map_err(|violation| violation.at(context(cut)));
             checked.is_ok()
         });
         checked?;
@@ -273,7 +264,6 @@ fn complain(limits: &Limits, violation: Violation) -> ! {
 #[test]
 fn every_crash_of_every_short_workload_recovers_to_a_prefix() {
     let limits = Limits::from_environment();
-    let begun = Instant::now();
     if let Some(word) = settings::only_workload() {
         if let Err(violation) = last_letter(&parse(&word), &limits, true, &Tried::new()) {
             panic!("{violation}");
@@ -282,27 +272,39 @@ fn every_crash_of_every_short_workload_recovers_to_a_prefix() {
     }
     let all = jobs(&limits).len();
     let record = Record::open(limits.words());
-    let counters = Counters::default();
+    let tried = Tried::new();
+    record.recall(&tried);
+    let done = AtomicBool::new(false);
     let outcome = std::thread::scope(|scope| {
-        scope.spawn(|| counters.watch("exhaustive"));
-        let outcome = run_recorded(&limits, &record, &counters);
-        counters.done.store(true, Ordering::Release);
+        let look = || {
+            let sums = record.sums();
+            (format!("{} of {all} jobs, {} distinct in them", sums.jobs, sums.distinct), tried.totals())
+        };
+        let done = &done;
+        scope.spawn(move || watch("exhaustive", done, look));
+        let outcome = run_recorded(&limits, &record, &tried);
+        done.store(true, Ordering::Release);
         outcome
     });
-    let tried = outcome.unwrap_or_else(|violation| complain(&limits, violation));
-    let (done, states, distinct) = match record.is_kept() {
-        true => record.totals(),
-        false => (record.totals().0, tried.states(), tried.distinct()),
-    };
-    let seconds = begun.elapsed().as_secs_f64();
+    outcome.unwrap_or_else(|violation| complain(&limits, violation));
+    summarise(&limits, &record.sums(), all);
+}
+
+/// What was done, for people, and as a line for the ledger once all of it is.
+fn summarise(limits: &Limits, sums: &Sums, all: usize) {
+    let Sums { jobs, states, distinct, busy_ms, runs, wall_ms } = *sums;
+    let (seconds, core_hours) = (wall_ms as f64 / 1e3, busy_ms as f64 / 3.6e6);
+    let words = limits.words();
     println!(
-        "exhaustive: {}; {done} of {all} jobs, {states} crash states, {distinct} distinct, {seconds:.1} s, \
-         0 violations",
-        limits.words()
+        "exhaustive: {words}; {jobs} of {all} jobs, {states} crash states, {distinct} distinct, {seconds:.1} s, \
+         {core_hours:.2} core-hours, 0 violations"
     );
-    println!(
-        "ledger {{\"suite\": \"exhaustive\", \"bounds\": \"{}\", \"jobs\": \"{done} of {all}\", \"crash_states\": \
-         {states}, \"distinct\": {distinct}, \"violations\": 0, \"seconds\": {seconds:.0}}}",
-        limits.words()
-    );
+    if jobs == all {
+        println!(
+            "ledger {{\"suite\": \"exhaustive\", \"bounds\": \"{words}\", \"jobs\": {jobs}, \"runs\": {runs}, \
+             \"crash_states\": {states}, \"distinct\": {distinct}, \"violations\": 0, \"seconds\": {seconds:.0}, \
+             \"core_hours\": {core_hours:.2}, \"note\": \"distinct: pairs of a medium and what it may show, told \
+             apart by 64 bits, each counted once over all runs\"}}"
+        );
+    }
 }

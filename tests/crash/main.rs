@@ -18,6 +18,7 @@ mod fired;
 mod formats;
 mod images;
 mod invariants;
+mod keys;
 mod lives;
 mod model;
 mod nth_fails;

@@ -37,6 +37,11 @@ pub fn deadline() -> Option<Instant> {
     number("DATASYNC_CRASH_BUDGET_S").map(|seconds| Instant::now() + Duration::from_secs(seconds))
 }
 
+/// Memory for the keys of what was tried; beyond it nothing is forgotten, but states may be tried twice.
+pub fn key_bytes() -> usize {
+    number("DATASYNC_CRASH_KEYS_MIB").map_or(1 << 30, |mib| (mib as usize) << 20)
+}
+
 pub fn threads() -> usize {
     std::thread::available_parallelism().map_or(2, std::num::NonZero::get)
 }

@@ -28,8 +28,12 @@ pub fn run(args: &[String]) -> Result<(), String> {
     command.args(["--nocapture", "--skip", "planted::"]);
     if args.iter().any(|word| word == "--resume") {
         // Only the exhaustive suite has jobs to go on from.
-        command.args(["exhaustive::"]).env("DATASYNC_CRASH_STATE", crate::target().join("crash-record"));
+        command.args(["exhaustive::every"]).env("DATASYNC_CRASH_STATE", crate::target().join("crash-record"));
+        // Hundreds of millions of states are told apart.
+        command.env("DATASYNC_CRASH_KEYS_MIB", "4096");
     }
+    // glibc would hand memory back to the system, and fetch it again, several times in each opening of a store.
+    command.env("GLIBC_TUNABLES", "glibc.malloc.trim_threshold=1073741824:glibc.malloc.top_pad=16777216");
     for (variable, value) in bounds(args)? {
         println!("{variable}={value}");
         command.env(variable, value);

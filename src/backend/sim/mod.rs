@@ -246,29 +246,32 @@ impl Inner {
 
     /// The contract of the ops (whole, aligned pages) and the room left.
     fn check(&self, op: &Op) -> Result<()> {
+        match op {
+            Op::Write { offset, bytes, .. } => {
+                assert!(offset % PAGE == 0 && bytes.len() % BLOCK_SIZE == 0, "`{op}` is not whole pages");
+            }
+            Op::Resize { area, .. } => {
+                assert!(matches!(area, Area::Base | Area::Sums), "`{op}`: only base.db and base.sum resize");
+            }
+            _ => {}
+        }
+        let Some(capacity) = self.capacity else { return Ok(()) };
         let state = &self.state;
         let needed = match op {
             Op::Write { area, offset, bytes } => {
-                assert!(offset % PAGE == 0 && bytes.len() % BLOCK_SIZE == 0, "`{op}` is not whole pages");
                 state.pages_needed(*area, offset / PAGE, offset / PAGE + (bytes.len() / BLOCK_SIZE) as u64)
             }
             Op::Reserve { segment, pages } => {
                 let area = Area::Segment(*segment);
                 state.pages_needed(area, state.len(area).unwrap_or(0).div_ceil(PAGE), u64::from(*pages))
             }
-            Op::Resize { area, .. } => {
-                assert!(matches!(area, Area::Base | Area::Sums), "`{op}`: only base.db and base.sum resize");
-                0
-            }
             Op::Create(area) => u64::from(state.len(*area).is_none()),
-            Op::Barrier(_) | Op::BarrierDirectory | Op::Remove(_) => 0,
+            Op::Resize { .. } | Op::Barrier(_) | Op::BarrierDirectory | Op::Remove(_) => 0,
         };
-        match self.capacity {
-            Some(capacity) if needed > 0 && state.pages_used() + needed > capacity => {
-                fail(ErrorKind::Full, format!("simulated: no space for `{op}`"))
-            }
-            _ => Ok(()),
+        if needed > 0 && state.pages_used() + needed > capacity {
+            return fail(ErrorKind::Full, format!("simulated: no space for `{op}`"));
         }
+        Ok(())
     }
 
     fn look(&mut self, call: Call, what: &dyn Fn() -> String) -> Result<()> {

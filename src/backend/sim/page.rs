@@ -1,4 +1,4 @@
-//! One 4 KiB page of the simulated medium: shared, never edited, hashed once.
+//! One 4 KiB page of the simulated medium: shared, never edited, hashed at most once.
 
 use std::sync::{Arc, OnceLock};
 
@@ -13,11 +13,13 @@ pub const SECTOR: usize = 512;
 /// A page's content, or `None` for all zeros.
 pub type Content = Option<Arc<Page>>;
 
-/// Bytes and their hash.
+/// Bytes, in the buffer they were written from, and their hash once somebody has asked for it: most pages are
+/// written and never compared.
 #[derive(Debug)]
 pub struct Page {
-    hash: u64,
-    bytes: BlockBytes,
+    hash: OnceLock<u64>,
+    written: Arc<[u8]>,
+    at: usize,
 }
 
 impl Page {
@@ -27,15 +29,23 @@ impl Page {
         if crate::block::is_zero(bytes) {
             return None;
         }
-        let mut whole = [0; BLOCK_SIZE];
+        let mut whole = vec![0; BLOCK_SIZE];
         whole[..bytes.len()].copy_from_slice(bytes);
-        Some(Arc::new(Self { hash: XxHash3_64::oneshot(&whole), bytes: whole }))
+        Some(Arc::new(Self { hash: OnceLock::new(), written: whole.into(), at: 0 }))
+    }
+
+    /// The page that begins at byte `at` of `written`.
+    pub(super) fn within(written: &Arc<[u8]>, at: usize) -> Content {
+        if crate::block::is_zero(&written[at..at + BLOCK_SIZE]) {
+            return None;
+        }
+        Some(Arc::new(Self { hash: OnceLock::new(), written: Arc::clone(written), at }))
     }
 
     /// The bytes.
     #[must_use]
     pub fn bytes(&self) -> &BlockBytes {
-        &self.bytes
+        self.written[self.at..self.at + BLOCK_SIZE].try_into().expect("a whole page")
     }
 }
 
@@ -49,7 +59,16 @@ pub fn bytes_of(content: &Content) -> &BlockBytes {
 /// The hash of `content`; zeros hash to 0.
 #[must_use]
 pub fn hash_of(content: &Content) -> u64 {
-    content.as_ref().map_or(0, |page| page.hash)
+    content.as_ref().map_or(0, |page| *page.hash.get_or_init(|| XxHash3_64::oneshot(page.bytes())))
+}
+
+/// Whether both hold the same bytes.
+#[must_use]
+pub fn same_bytes(one: &Content, other: &Content) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other) || one.bytes() == other.bytes(),
+        (one, other) => one.is_none() && other.is_none(),
+    }
 }
 
 /// What a page may hold after a power cut that lost it half-way: bytes nobody wrote. `which` picks one of

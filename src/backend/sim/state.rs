@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use super::fault::BarrierFailure;
-use super::page::{Content, Page, bytes_of, garbage, hash_of};
+use super::page::{Content, Page, bytes_of, garbage, hash_of, same_bytes};
 use super::random::mix;
 use crate::block::{BLOCK_SIZE, SegmentId};
 use crate::log::plan::Area;
@@ -76,7 +76,7 @@ impl Cell {
     /// The newest pending write, if any, becomes durable.
     fn settle(&mut self) {
         if let Some(newest) = self.pending.pop() {
-            if hash_of(&newest) != hash_of(&self.durable) {
+            if !same_bytes(&newest, &self.durable) {
                 self.before = std::mem::replace(&mut self.durable, newest);
             }
             self.pending.clear();
@@ -102,6 +102,11 @@ impl Cell {
 impl File {
     pub(super) fn len(&self) -> u64 {
         self.pending_lens.last().copied().unwrap_or(self.durable_len)
+    }
+
+    /// Whether a barrier would change anything.
+    fn has_pending(&self) -> bool {
+        !self.pending_lens.is_empty() || self.pages.values().any(|cell| !cell.pending.is_empty())
     }
 
     fn settle(&mut self) {
@@ -287,7 +292,12 @@ impl DiskState {
     }
 
     pub(super) fn barrier(&mut self, area: Area) -> bool {
-        self.file_mut(area).map(File::settle).is_some()
+        let Some(file) = self.file(area) else { return false };
+        // A barrier with nothing to do leaves the file shared.
+        if file.has_pending() {
+            self.file_mut(area).expect("just seen").settle();
+        }
+        true
     }
 
     pub(super) fn barrier_directory(&mut self) {
@@ -334,7 +344,7 @@ impl DiskState {
         }
         let cell = file.pages.entry(page).or_default();
         let edited = edit(cell);
-        if hash_of(&edited) == hash_of(&cell.durable) {
+        if same_bytes(&edited, &cell.durable) {
             return false;
         }
         cell.durable = edited;
@@ -417,8 +427,8 @@ impl DiskState {
 }
 
 /// The pages of `bytes`, a multiple of 4 KiB.
-pub(super) fn pages_of(bytes: &[u8]) -> Vec<Content> {
-    bytes.chunks(BLOCK_SIZE).map(Page::content).collect()
+pub(super) fn pages_of(bytes: &Arc<[u8]>) -> Vec<Content> {
+    (0..bytes.len() / BLOCK_SIZE).map(|page| Page::within(bytes, page * BLOCK_SIZE)).collect()
 }
 
 fn area_number(area: Area) -> u64 {

@@ -140,11 +140,11 @@ pub fn torn_meta_rewrite() -> Checked<()> {
     let tried = Tried::new();
     for fate in [Fate::Garbage(0), Fate::Zero, Fate::Old, Fate::Bytes(700)] {
         for (at, once) in torn_while_opening(&run.disk.state(), &history, fate)?.iter().enumerate() {
-            if !tried.is_new(once, &expected(&history), true) {
+            if !tried.is_new_inside(once, &expected(&history)) {
                 continue;
             }
             for (then, twice) in torn_while_opening(once, &history, Fate::Garbage(1))?.iter().enumerate() {
-                if !tried.is_new(twice, &expected(&history), false) {
+                if !tried.is_new(twice, &expected(&history)) {
                     continue;
                 }
                 check(twice, &expected(&history)).map_err(|violation| {
