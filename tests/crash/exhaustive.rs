@@ -123,23 +123,19 @@ fn jobs(limits: &Limits) -> Vec<Job> {
     let mut jobs = Vec::new();
     let plain = (Vec::new(), limits.depth);
     for (word, depth) in std::iter::once(&plain).chain(&limits.beginnings) {
-        let beginning = word.len();
-        jobs.push(Job { word: word.clone(), beginning, root: beginning, depth: 0 });
-        for letter in Letter::ALL.iter().filter(|_| *depth > 0) {
-            let word: Vec<Letter> = word.iter().chain([letter]).copied().collect();
-            if *depth < 3 {
-                jobs.push(Job { word, beginning, root: beginning + 1, depth: depth - 1 });
-                continue;
-            }
-            // Deep runs take long: smaller jobs, so that little is done twice by one that is stopped.
-            jobs.push(Job { word: word.clone(), beginning, root: beginning + 1, depth: 0 });
-            for second in Letter::ALL {
-                let word = word.iter().chain([second]).copied().collect();
-                jobs.push(Job { word, beginning, root: beginning + 2, depth: depth - 2 });
-            }
-        }
+        split(word.clone(), word.len(), *depth, usize::from(*depth > 1), &mut jobs);
     }
     jobs
+}
+
+/// Jobs of `most` letters still to come, so that little is done twice by a run that is stopped.
+fn split(word: Vec<Letter>, beginning: usize, left: usize, most: usize, jobs: &mut Vec<Job>) {
+    let root = word.len();
+    jobs.push(Job { word: word.clone(), beginning, root, depth: if left > most { 0 } else { left } });
+    for letter in Letter::ALL.iter().filter(|_| left > most) {
+        let word = word.iter().chain([letter]).copied().collect();
+        split(word, beginning, left - 1, most, jobs);
+    }
 }
 
 fn explore(job: &mut Job, left: usize, limits: &Limits, tried: &Tried) -> Checked<()> {
