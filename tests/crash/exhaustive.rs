@@ -15,6 +15,15 @@ use crate::reference::History;
 use crate::settings;
 use crate::workload::{Letter, Run, Word, parse, unexpected};
 
+/// How far to go with crashes inside a recovery.
+#[derive(Clone, Copy, Debug)]
+pub struct Again {
+    /// Which media are crashed again while they are recovered.
+    pub of: Bounds,
+    /// Which media that crash leaves.
+    pub inside: Bounds,
+}
+
 /// How far to go.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -25,8 +34,9 @@ pub struct Limits {
     /// Words that every workload may begin with, beyond nothing at all, and the depth after each.
     pub beginnings: Vec<(Vec<Letter>, usize)>,
     pub bounds: Bounds,
-    /// The same for crashes inside a recovery.
-    pub bounds_inside: Bounds,
+    /// Crashes inside a recovery for words of one letter, and for longer ones.
+    pub again_short: Again,
+    pub again_long: Again,
     pub threads: usize,
     pub bug: Option<Bug>,
     pub deadline: Option<Instant>,
@@ -42,7 +52,11 @@ impl Limits {
             double_later: settings::double_depth().unwrap_or(0).min(depth),
             beginnings: BEGINNINGS.iter().map(|word| (parse(word), later)).collect(),
             bounds: Bounds::default(),
-            bounds_inside: Bounds { product: 81, drawn: 4, seed: 1 },
+            again_short: Again {
+                of: Bounds::default(),
+                inside: Bounds { product: 81, pairs: true, drawn: 4, seed: 1 },
+            },
+            again_long: Again { of: FEW, inside: FEW },
             threads: settings::threads(),
             bug: None,
             deadline: settings::deadline(),
@@ -57,17 +71,22 @@ impl Limits {
 
     /// In words, for the ledger and the state file.
     fn words(&self) -> String {
+        let later = self.beginnings.first().map_or(0, |(_, depth)| *depth);
         format!(
-            "all workloads of <= {} letters, <= {} behind each of {} beginnings, one crash; crashes inside recovery \
-             for <= {} letters, <= {} behind a beginning",
+            "all workloads of <= {} letters, <= {later} behind each of {} beginnings, one crash; crashes inside \
+             recovery for <= {} letters, <= {} behind a beginning (beyond 1 letter and {} combinations: with one \
+             loser or survivor at most in each of the two crashes)",
             self.depth,
-            self.beginnings.first().map_or(0, |(_, depth)| *depth),
             self.beginnings.len(),
             self.double_depth,
-            self.double_later
+            self.double_later.min(later),
+            self.again_long.of.product
         )
     }
 }
+
+/// All combinations up to nine; of more, those with one loser or one survivor at most.
+const FEW: Bounds = Bounds { product: 9, pairs: false, drawn: 0, seed: 1 };
 
 /// Stores that have been through something: several segments; a folded base; an unproven tail; a base cut short;
 /// a second fold since a clean open.
@@ -143,8 +162,10 @@ fn explore(job: &mut Job, left: usize, limits: &Limits, tried: &Tried) -> Checke
         return Ok(());
     }
     let most = if job.beginning == 0 { limits.double_depth } else { limits.double_later };
-    let double = most > 0 && job.word.len() - job.beginning <= most;
-    let changed = last_letter(&job.word, limits, double, tried)
+    let letters = job.word.len() - job.beginning;
+    let again = if letters <= 1 { limits.again_short } else { limits.again_long };
+    let again = (most > 0 && letters <= most).then_some(again);
+    let changed = last_letter(&job.word, limits, again, tried)
         .map_err(|violation| violation.at(format!("replay: DATASYNC_CRASH_REPLAY={}", Word(&job.word))))?;
     if left == 0 || (!changed && job.word.len() > job.root) {
         return Ok(());
@@ -160,13 +181,13 @@ fn explore(job: &mut Job, left: usize, limits: &Limits, tried: &Tried) -> Checke
 
 /// Checks every crash in the last letter of `word` (in the creation of the store, when there is none).
 /// Whether that letter changed anything.
-pub fn last_letter(word: &[Letter], limits: &Limits, double: bool, tried: &Tried) -> Checked<bool> {
+pub fn last_letter(word: &[Letter], limits: &Limits, again: Option<Again>, tried: &Tried) -> Checked<bool> {
     let disk = SimDisk::new(1);
     let Some((last, first)) = word.split_last() else {
         disk.start_trace();
         let run = no_panic(|| Run::start(disk.clone()))?;
         let before = crate::workload::nothing();
-        return crashes(&disk.take_trace(), &before, &run.history, limits, double, tried);
+        return crashes(&disk.take_trace(), &before, &run.history, limits.bounds, again, tried);
     };
     let mut run = no_panic(|| Run::start(disk))?;
     for letter in first {
@@ -179,7 +200,7 @@ pub fn last_letter(word: &[Letter], limits: &Limits, double: bool, tried: &Tried
     let plan = plan_of(&moments);
     outcome.map_err(|error| unexpected(&error).at(&plan))?;
     let before = run.before_recovery.clone().unwrap_or_else(|| run.history.clone());
-    let changed = crashes(&moments, &before, &run.history, limits, double, tried)?;
+    let changed = crashes(&moments, &before, &run.history, limits.bounds, again, tried)?;
     Ok(changed || matches!(last, Letter::Pin | Letter::Unpin))
 }
 
@@ -188,8 +209,8 @@ fn crashes(
     moments: &[Moment],
     before: &History,
     after: &History,
-    limits: &Limits,
-    double: bool,
+    bounds: Bounds,
+    again: Option<Again>,
     tried: &Tried,
 ) -> Checked<bool> {
     for (at, moment) in moments.iter().enumerate() {
@@ -204,19 +225,22 @@ fn crashes(
             check_once(&moment.state, &expected, tried)
                 .map_err(|violation| violation.at(context(&"process crash")))?;
         }
-        if double && tried.is_new_inside(&moment.state, &expected) {
-            crash_recovery(&moment.state, &expected, &limits.bounds_inside, tried)
-                .map_err(|violation| violation.at(context(&"process crash, then in its recovery")))?;
-        }
         let mut checked: Checked<()> = Ok(());
-        moment.state.each_image(&limits.bounds, |cut, image| {
+        moment.state.each_image(&bounds, |cut, image| {
             if tried.is_new(&image, &expected) {
-                checked = check_once(&image, &expected, tried);
+                checked = check_once(&image, &expected, tried).map_err(|broken| broken.at(context(cut)));
             }
-            if checked.is_ok() && double && tried.is_new_inside(&image, &expected) {
-                checked = crash_recovery(&image, &expected, &limits.bounds_inside, tried);
+            checked.is_ok()
+        });
+        checked?;
+        let Some(Again { of, inside }) = again else { continue };
+        let mut checked = crash_recovery(&moment.state, &expected, &inside, tried)
+            .map_err(|broken| broken.at(context(&"process crash, then in its recovery")));
+        moment.state.each_image(&of, |cut, image| {
+            if checked.is_ok() {
+                checked = crash_recovery(&image, &expected, &inside, tried)
+                    .map_err(|broken| broken.at(context(cut)));
             }
-            checked = std::mem::replace(&mut checked, Ok(())).map_err(|violation| violation.at(context(cut)));
             checked.is_ok()
         });
         checked?;
@@ -238,7 +262,7 @@ fn shrunk(word: &[Letter], limits: &Limits, violation: Violation) -> (Vec<Letter
     while at < word.len() {
         let mut fewer = word.clone();
         fewer.remove(at);
-        match last_letter(&fewer, limits, true, &Tried::new()) {
+        match last_letter(&fewer, limits, Some(limits.again_short), &Tried::new()) {
             Err(again) => (word, violation) = (fewer, again),
             Ok(_) => at += 1,
         }
@@ -261,9 +285,11 @@ fn complain(limits: &Limits, violation: Violation) -> ! {
 fn every_crash_of_every_short_workload_recovers_to_a_prefix() {
     let limits = Limits::from_environment();
     if let Some(word) = settings::only_workload() {
-        if let Err(violation) = last_letter(&parse(&word), &limits, true, &Tried::new()) {
+        let tried = Tried::new();
+        if let Err(violation) = last_letter(&parse(&word), &limits, Some(limits.again_short), &tried) {
             panic!("{violation}");
         }
+        println!("replayed {word}: {:?}, no violation", tried.totals());
         return;
     }
     let all = jobs(&limits).len();

@@ -93,8 +93,9 @@ impl Tried {
     }
 
     /// Whether the recovery of `image` has never been crashed with these expectations. Counts nothing.
-    pub fn is_new_inside(&self, image: &DiskState, expected: &Expected<'_>) -> bool {
-        self.memory.inside.offer(key(image, expected)) != Offered::Known
+    pub fn is_new_inside(&self, image: &DiskState, expected: &Expected<'_>, bounds: &Bounds) -> bool {
+        let key = mix(key(image, expected) ^ mix(bounds.product as u64));
+        self.memory.inside.offer(key) != Offered::Known
     }
 
     /// States offered to this job.
@@ -207,13 +208,16 @@ fn used_at_once(image: &DiskState, shown: &Commit, tried: &Tried) -> Checked<()>
     takes_a_commit(now, next, &shown.state, tried).map_err(|v| v.at("used at once, then a power cut"))
 }
 
-/// Crashes the recovery of `image` at every op, in every way within `bounds`, and checks each outcome.
+/// Crashes the recovery of `image` at every op, in every way within `bounds`, and checks each outcome. Once.
 pub fn crash_recovery(
     image: &DiskState,
     expected: &Expected<'_>,
     bounds: &Bounds,
     tried: &Tried,
 ) -> Checked<()> {
+    if !tried.is_new_inside(image, expected, bounds) {
+        return Ok(());
+    }
     let (moments, shown) = no_panic(|| {
         let disk = SimDisk::from_state(image.clone(), 1);
         disk.start_trace();

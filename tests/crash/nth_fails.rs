@@ -110,7 +110,7 @@ fn one(word: &[Letter], fault: Fault) -> Checked<Option<u64>> {
             .map_err(|v| v.at("after losing all that was unsynced"))?;
         if matches!(fault, Fault::FailBarrier { how: BarrierFailure::Spoils, kind: ErrorKind::Io, .. }) {
             // What the cache believes clean, no barrier of the recovery makes durable.
-            let bounds = Bounds { product: 27, drawn: 2, seed: 1 };
+            let bounds = Bounds { product: 27, pairs: true, drawn: 2, seed: 1 };
             crash_recovery(&state, &expected, &bounds, &Tried::new())
                 .map_err(|v| v.at("then in the recovery"))?;
         }

@@ -11,7 +11,7 @@ use std::time::Instant;
 use datasync::backend::sim::{Bounds, Random};
 use datasync::planted::{Bug, plant};
 
-use crate::exhaustive::{self, BEGINNINGS, Limits};
+use crate::exhaustive::{self, Again, BEGINNINGS, Limits};
 use crate::invariants::{Checked, Violation, no_panic};
 use crate::workload::parse;
 use crate::{damage, formats, lives, model, nth_fails, queued, regressions, settings};
@@ -59,13 +59,16 @@ fn regressions() -> Checked<()> {
 }
 
 fn limits(bug: Bug, depth: usize, double_depth: usize) -> Limits {
+    let bounds = Bounds { product: 81, pairs: true, drawn: 8, seed: 1 };
+    let again = Again { of: bounds, inside: Bounds { product: 27, pairs: true, drawn: 2, seed: 1 } };
     Limits {
         depth,
         double_depth,
         double_later: 0,
         beginnings: BEGINNINGS.iter().map(|word| (parse(word), 1)).collect(),
-        bounds: Bounds { product: 81, drawn: 8, seed: 1 },
-        bounds_inside: Bounds { product: 27, drawn: 2, seed: 1 },
+        bounds,
+        again_short: again,
+        again_long: again,
         threads: 1,
         bug: Some(bug),
         deadline: None,

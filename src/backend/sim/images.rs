@@ -23,6 +23,8 @@ const META_COPY_PAGES: u64 = 4;
 pub struct Bounds {
     /// Up to this many combinations, list all.
     pub product: usize,
+    /// When there are more, two losers and two survivors at a time, not only one.
+    pub pairs: bool,
     /// How many to draw besides, when there are more.
     pub drawn: usize,
     /// Seed of the draw.
@@ -31,7 +33,7 @@ pub struct Bounds {
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { product: 729, drawn: 32, seed: 1 }
+        Self { product: 729, pairs: true, drawn: 32, seed: 1 }
     }
 }
 
@@ -244,7 +246,7 @@ fn offer_some(dimensions: &[Dimension], bounds: &Bounds, offer: &mut impl FnMut(
                 if !offer(&ways) {
                     return;
                 }
-                for second in first + 1..count {
+                for second in (first + 1..count).filter(|_| bounds.pairs) {
                     for two in (0..dimensions[second].ways).filter(|way| *way != common) {
                         let mut both = ways.clone();
                         both[second] = two;

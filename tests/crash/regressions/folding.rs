@@ -123,7 +123,7 @@ pub fn abandoned() -> Checked<()> {
 /// A barrier of a fold fails and leaves garbage under a clean cache; the next life folds again and is crashed at
 /// every op of that.
 pub fn spoilt_sums() -> Checked<()> {
-    let bounds = Bounds { product: 81, drawn: 2, seed: 4 };
+    let bounds = Bounds { product: 81, pairs: true, drawn: 2, seed: 4 };
     for beginning in ["L.C.d0", "L.z.d0", "d01.z.d0.C.a0"] {
         for nth in 1.. {
             let mut run = after(beginning)?;

@@ -27,7 +27,7 @@ pub fn every_recovery_op() -> Checked<()> {
     for word in ["d0.a1", "d01.r.a0", "L.C.t0"] {
         let mut run = after(word)?;
         run.die();
-        let bounds = Bounds { product: 81, drawn: 4, seed: 2 };
+        let bounds = Bounds { product: 81, pairs: true, drawn: 4, seed: 2 };
         let tried = Tried::new();
         crash_recovery(&run.disk.state(), &expected(&run.history), &bounds, &tried)
             .map_err(|violation| violation.at(word))?;
@@ -140,7 +140,7 @@ pub fn torn_meta_rewrite() -> Checked<()> {
     let tried = Tried::new();
     for fate in [Fate::Garbage(0), Fate::Zero, Fate::Old, Fate::Bytes(700)] {
         for (at, once) in torn_while_opening(&run.disk.state(), &history, fate)?.iter().enumerate() {
-            if !tried.is_new_inside(once, &expected(&history)) {
+            if !tried.is_new_inside(once, &expected(&history), &Bounds::default()) {
                 continue;
             }
             for (then, twice) in torn_while_opening(once, &history, Fate::Garbage(1))?.iter().enumerate() {
