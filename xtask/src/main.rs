@@ -15,6 +15,7 @@ mod kill_browser;
 mod ledger;
 mod licences;
 mod models;
+mod mutants;
 mod npm;
 mod planted;
 mod serve;
@@ -128,6 +129,13 @@ const COMMANDS: &[(&str, &[Command])] = &[
                 usage: "[--bug NAME] [--all] [--write]",
                 about: "switch every deliberate bug on and see which suite notices; --all lets every suite try",
                 run: planted::run,
+            },
+            Command {
+                name: "mutants",
+                usage: "[--file F].. [--shard K/N] [--budget 5m] [--again] [--sum] [--record]",
+                about: "change the store's code in every small way and see which change no test notices; goes on where \
+                        the last run stopped",
+                run: mutants::run,
             },
             Command {
                 name: "fuzz",

@@ -15,6 +15,7 @@ pub const DOCUMENT_LINES_MAX: &[(&str, usize)] = &[
     ("CONTRIBUTING.md", 200),
     ("docs/format.md", 250),
     ("docs/guarantees.md", 150),
+    ("docs/mutants.md", 150),
     ("docs/decisions/", 60),
 ];
 
