@@ -219,7 +219,9 @@ export class Mailbox {
     const { engine } = session;
     this.#session = session;
     this.#runner = new Runner(engine, (stoppable) => this.#breathe(stoppable));
-    this.#settling = new Settling(engine, (ready) => this.#post(ready), (ms) => this.#herald.synced(ms));
+    this.#settling = new Settling(
+      engine, (ready) => this.#post(ready), (ms) => this.#herald.synced(ms), (thrown) => this.#trap(thrown),
+    );
     session.autoSync.start((cause) => this.#syncSoon(cause));
     return answer;
   }
@@ -370,11 +372,14 @@ export class Mailbox {
     }
   }
 
-  /** A wasm that trapped is in no state to be asked again. */
-  #trap(error: unknown): void {
-    if (!(error instanceof WebAssembly.RuntimeError) || this.#dead) return;
-    this.#dead = true;
-    this.#world.post({ type: "died", message: this.#world.lastWords() ?? error.message }, []);
+  /** A wasm that trapped is in no state to be asked again. Whether this is the end of it. */
+  #trap(error: unknown): boolean {
+    if (!(error instanceof WebAssembly.RuntimeError)) return false;
+    if (!this.#dead) {
+      this.#dead = true;
+      this.#world.post({ type: "died", message: this.#world.lastWords() ?? error.message }, []);
+    }
+    return true;
   }
 }
 

@@ -2,7 +2,7 @@
 //
 // One barrier for everything that was executed since the one before: the group commit. Must not know SQL. The
 // rule it keeps: an answer leaves after a barrier that began after it was made; if that barrier fails, every
-// answer that waited for it is an error.
+// answer that waited for it is an error; if the wasm traps in it, nobody knows, and nobody is answered.
 
 import type { Engine } from "./engine.ts";
 import { partsOf } from "./errors.ts";
@@ -24,13 +24,18 @@ export class Settling {
   readonly #engine: Engine;
   readonly #post: (ready: Outgoing[]) => void;
   readonly #settled: Settled;
+  readonly #trapped: (thrown: unknown) => boolean;
   #held: Outgoing[] = [];
   #under: Promise<void> | undefined;
 
-  constructor(engine: Engine, post: (ready: Outgoing[]) => void, settled: Settled) {
+  /** `trapped` says whether what was thrown is the end of the wasm, and tells of it. */
+  constructor(
+    engine: Engine, post: (ready: Outgoing[]) => void, settled: Settled, trapped: (thrown: unknown) => boolean,
+  ) {
     this.#engine = engine;
     this.#post = post;
     this.#settled = settled;
+    this.#trapped = trapped;
   }
 
   /**
@@ -90,6 +95,10 @@ export class Settling {
   }
 
   #fail(batch: Outgoing[], thrown: unknown): void {
+    if (this.#trapped(thrown)) {
+      this.#held = [];
+      return;
+    }
     const error = partsOf(thrown);
     this.#post(
       batch.map(({ answer }) => {

@@ -54,6 +54,23 @@ test("a_barrier_that_fails_makes_every_answer_that_waited_an_error", async () =>
   await assert.rejects(run("PUT ?", [1]), { kind: "Indeterminate", commit: "1.7" });
 });
 
+test("a_barrier_in_which_the_wasm_traps_answers_nobody", async () => {
+  for (const how of ["at once", "later"]) {
+    const { session, posted, run } = await opened();
+    const trap = new WebAssembly.RuntimeError("unreachable");
+    if (how === "later") session.barrier = () => Promise.reject(trap);
+    else session.settleNow = () => { throw trap; };
+    let answered = 0;
+    void run("PUT ?", [1]).then(() => (answered += 1), () => (answered += 1));
+    await rest();
+    void run("PUT ?", [2]).then(() => (answered += 1), () => (answered += 1));
+    await rest();
+    // The page then says of each call that its outcome is not known.
+    assert.deepEqual(posted, [{ type: "died", message: "unreachable" }], how);
+    assert.equal(answered, 0, how);
+  }
+});
+
 test("applied_answers_do_not_wait_and_are_synced_soon", async () => {
   const { session, run, call } = await opened("applied");
   await run("PUT ?", [1]);
