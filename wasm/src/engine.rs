@@ -283,10 +283,18 @@ impl Engine {
         }
     }
 
-    /// Numbers about the store and what it is.
+    /// The last commit that was settled.
     #[must_use]
-    pub fn status(&self, backend: &str) -> report::Object {
-        report::stats(&self.volume.stats())
+    pub fn settled(&self) -> Lsn {
+        self.settled
+    }
+
+    /// Numbers about the store and what it is. Of what the store calls durable only what is `flushed` counts.
+    #[must_use]
+    pub fn status(&self, backend: &str, flushed: Lsn) -> report::Object {
+        let mut stats = self.volume.stats();
+        stats.durable = stats.durable.min(flushed);
+        report::stats(&stats)
             .with("visible", self.volume.visible_lsn())
             .with("backend", report::quoted(backend))
             .with("name", report::quoted(&self.volume.name()))

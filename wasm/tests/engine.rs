@@ -1,6 +1,7 @@
 //! The session without JavaScript, natively: what it promises to the worker.
 
 use datasync::backend::memory::Memory;
+use datasync::block::Lsn;
 use datasync_web::engine::{Engine, Settings};
 use datasync_web::failure::Outcome;
 use datasync_web::script::Script;
@@ -53,7 +54,7 @@ fn a_commit_is_answered_before_its_barrier_and_durable_after_settling() {
     run(&mut engine, "CREATE TABLE t(x)").unwrap();
     engine.settle().unwrap();
     let barriers = |engine: &Engine| {
-        let status = engine.status("memory").end();
+        let status = engine.status("memory", Lsn(u64::MAX)).end();
         let (_, rest) = status.split_once("\"barriers\":").unwrap();
         rest.split(',').next().unwrap().parse::<u64>().unwrap()
     };

@@ -548,6 +548,21 @@ export const promises = {
     equal(done.durable, done.committed);
   },
 
+  async what_nobody_synced_is_not_called_durable(use) {
+    const db = await use.db({ durability: "applied", autoSync: false, segmentBytes: 256 << 10 });
+    await db.exec("CREATE TABLE t(a)");
+    const before = await db.stats();
+    // More than a segment: beginning the next one takes barriers, which on IndexedDB keep the order and no more.
+    for (let n = 0; n < 40; n += 1) await db.exec("INSERT INTO t VALUES (randomblob(20000))");
+    const { committed, durable, segments } = await db.stats();
+    if (segments <= before.segments) throw new Error(`${segments} segments`);
+    if (use.backend === "indexeddb") equal(durable, before.durable);
+    const done = await db.sync();
+    equal([done.durable, done.durable >= committed], [done.committed, true]);
+    const { durable: after } = await db.stats();
+    equal(after, done.durable);
+  },
+
   async a_witnessed_commit_takes_a_second_barrier(use) {
     const db = await use.db({ durability: "witnessed" });
     await db.exec("CREATE TABLE t(a)");

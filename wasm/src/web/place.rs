@@ -106,6 +106,14 @@ impl Keeper {
         }
     }
 
+    /// Whether what the store calls durable may still be on its way to the place.
+    pub(super) fn lags(&self) -> bool {
+        match self {
+            Self::Memory(_) | Self::Opfs(_) => false,
+            Self::IndexedDb(_) => true,
+        }
+    }
+
     /// Whether everything applied is durable by now. If not, or if it is not to be, [`Keeper::flushed`] tells.
     pub(super) fn is_flushed(&self) -> bool {
         match self {

@@ -3,8 +3,9 @@
 //! Must not decide anything: each method hands its arguments to the engine and throws what fails. The rule it
 //! keeps: the engine is borrowed for one call at a time, also when that call is suspended.
 
-use std::cell::{RefCell, RefMut};
+use std::cell::{Cell, RefCell, RefMut};
 
+use datasync::block::Lsn;
 use js_sys::{Array, JsString, Object, Reflect, Uint8Array};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -23,11 +24,20 @@ pub struct Session {
     /// The text that statements were prepared from last: asked for the next one, it is not read again.
     script: RefCell<(JsValue, Script)>,
     keeper: Keeper,
+    /// The last commit that has reached the place.
+    flushed: Cell<Lsn>,
 }
 
 impl Session {
     pub(super) fn new(engine: Engine, keeper: Keeper) -> Self {
-        Self { engine: RefCell::new(engine), script: RefCell::default(), keeper }
+        // What was found was there; what recovery adds to it is no commit.
+        let flushed = Cell::new(engine.settled());
+        Self { engine: RefCell::new(engine), script: RefCell::default(), keeper, flushed }
+    }
+
+    /// Everything up to this commit has reached the place.
+    fn reached(&self, lsn: Lsn) {
+        self.flushed.set(self.flushed.get().max(lsn));
     }
 
     fn engine(&self) -> Outcome<RefMut<'_, Engine>> {
@@ -137,8 +147,12 @@ twice! {
 
     /// Makes everything committed durable as far as a blocking call can; false: await `settle`.
     settle_now "settleNow" settle_now_jspi "settleNow_jspi" () -> bool = |session| {
-        session.run(Engine::settle)?;
-        Ok(session.keeper.is_flushed())
+        let settled = session.run(|engine| engine.settle().map(|()| engine.settled()))?;
+        let flushed = session.keeper.is_flushed();
+        if flushed {
+            session.reached(settled);
+        }
+        Ok(flushed)
     };
 
     /// One bounded step of background work; true: there is more. `idle`: nobody has committed for a while.
@@ -227,9 +241,11 @@ impl Session {
     /// # Errors
     /// Thrown as an `Error` with a `kind`: what survived is known after reopening.
     pub async fn settle(&self) -> Result<(), JsValue> {
-        self.run(Engine::settle)?;
+        let settled = self.run(|engine| engine.settle().map(|()| engine.settled()))?;
         let flushed = self.keeper.flushed().await;
-        self.run(|_| Ok(flushed?))
+        self.run(|_| Ok(flushed?))?;
+        self.reached(settled);
+        Ok(())
     }
 
     /// Whether calls may read now; always, unless a `reader` was given.
@@ -266,7 +282,8 @@ impl Session {
     /// # Errors
     /// Thrown as an `Error` with a `kind`.
     pub fn status(&self) -> Result<String, JsValue> {
-        self.run(|engine| Ok(self.keeper.describe(engine.status(self.keeper.backend())).end()))
+        let flushed = if self.keeper.lags() { self.flushed.get() } else { Lsn(u64::MAX) };
+        self.run(|engine| Ok(self.keeper.describe(engine.status(self.keeper.backend(), flushed)).end()))
     }
 
     /// What opening found, as JSON.
