@@ -194,8 +194,11 @@ export class Mailbox {
       if (call.tx !== undefined && op !== "rollback" && !isImport(op)) this.#lost(runner, error);
       throw error;
     });
-    if (request.op === "begin") this.#ownership.take(request.id, request);
-    else if (request.op === "importStart") this.#ownership.take(request.id);
+    if (request.op === "begin") {
+      this.#ownership.take(request.id, request);
+      // One that came while it began found no owner to end.
+      if (this.#queue.some(({ request: { op } }) => op === "close")) this.#giveUpOwner();
+    } else if (request.op === "importStart") this.#ownership.take(request.id);
     else if (op === "commit" || op === "rollback" || op === "importEnd" || op === "importCancel") this.#ownership.leave();
     else if (call.tx !== undefined && !isImport(op)) this.#lost(runner, undefined);
     return result;

@@ -215,6 +215,15 @@ test("closing_rolls_back_a_transaction_that_is_not_over", async () => {
   assert.deepEqual(session.values, []);
 });
 
+test("a_close_that_was_sent_while_a_transaction_begins_does_not_wait_for_it", async () => {
+  const { session, run, send, number } = await opened();
+  const [begun, closed] = send(number({ op: "begin", id: 1 }), number({ op: "close" }));
+  const late = rest(200).then(() => Promise.reject(new Error("close waits for the transaction")));
+  await Promise.race([Promise.all([begun, closed]), late]);
+  await assert.rejects(run("PUT ?", ["stray"], { tx: 1 }));
+  assert.deepEqual(session.values, []);
+});
+
 test("answers_before_a_close_leave_before_it", async () => {
   const { session, send, number } = await opened();
   session.barrier = () => Promise.reject(Object.assign(new Error("lost"), { kind: "Io" }));
