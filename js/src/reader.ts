@@ -47,7 +47,13 @@ export class Reader {
   static async start(name: string): Promise<Reader | undefined> {
     if (globalThis.crossOriginIsolated !== true || !("waitAsync" in Atomics) || typeof Worker === "undefined") return undefined;
     const memory = new SharedArrayBuffer(HEAD_BYTES + MOST * VALUE_BYTES);
-    const worker = new Worker(globalThis.location.href, { type: "module", name: READER });
+    // Fails where this worker came from a copy inside the package, whose address is gone by now.
+    let worker: Worker;
+    try {
+      worker = new Worker(globalThis.location.href, { type: "module", name: READER });
+    } catch {
+      return undefined;
+    }
     const ready = await new Promise<boolean>((resolve) => {
       worker.onmessage = () => resolve(true);
       worker.onerror = (event) => {

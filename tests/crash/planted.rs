@@ -14,10 +14,10 @@ use datasync::planted::{Bug, plant};
 use crate::exhaustive::{self, Again, BEGINNINGS, Limits};
 use crate::invariants::{Checked, Violation, no_panic};
 use crate::workload::parse;
-use crate::{damage, formats, lives, model, nth_fails, queued, regressions, settings};
+use crate::{damage, formats, lives, model, nth_fails, queued, regressions, replayed, settings};
 
 /// The suites in their fast versions, by name, cheapest first.
-const SUITES: [(&str, fn(Bug) -> Checked<()>); 8] = [
+const SUITES: [(&str, fn(Bug) -> Checked<()>); 9] = [
     ("queued medium", queue),
     ("format", |_| formats::run()),
     ("regressions", named),
@@ -26,6 +26,7 @@ const SUITES: [(&str, fn(Bug) -> Checked<()>); 8] = [
     ("crash in recovery", recovery),
     ("nth call fails", nth),
     ("lives", some_lives),
+    ("model replay", replayed::run),
 ];
 
 /// The bugs of the queue live on a medium of their own.

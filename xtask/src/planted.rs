@@ -59,12 +59,19 @@ pub fn run(args: &[String]) -> Result<(), String> {
         return Err(format!("{escaped} planted bugs were not noticed"));
     }
     if write {
-        let path = crate::root().join("docs/proof.md");
-        let text = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-        let text = with_table(&text, &hunted)?;
-        std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+        write_table("docs/proof.md", &every_bug(&hunted))?;
+        write_table("README.md", &by_suite(&hunted))?;
     }
     Ok(())
+}
+
+/// Makes the table of a document anew.
+fn write_table(document: &str, table: &str) -> Result<(), String> {
+    let path = crate::root().join(document);
+    let trouble = |error: std::io::Error| format!("{document}: {error}");
+    let text = std::fs::read_to_string(&path).map_err(trouble)?;
+    let text = with_table(&text, table).ok_or_else(|| format!("{document} has lost its marks"))?;
+    std::fs::write(&path, text).map_err(trouble)
 }
 
 /// Adds what another program caught: a bug that is known by then is caught by one suite more.
@@ -113,8 +120,7 @@ fn read(line: &str) -> Option<Hunted> {
 /// How many, by which suites, and the median time to the first catch.
 fn summary(hunted: &[Hunted]) -> String {
     let mut times: Vec<u64> = hunted.iter().filter_map(|one| Some(one.by.first()?.1)).collect();
-    times.sort_unstable();
-    let median = times.get(times.len() / 2).copied().unwrap_or(0);
+    let median = median(&mut times);
     let slowest = times.last().copied().unwrap_or(0);
     let twice = hunted.iter().filter(|one| one.by.len() > 1).count();
     format!(
@@ -124,11 +130,41 @@ fn summary(hunted: &[Hunted]) -> String {
     )
 }
 
-/// The document with the table between its two marks made anew.
-fn with_table(text: &str, hunted: &[Hunted]) -> Result<String, String> {
+/// Sorts `times`.
+fn median(times: &mut [u64]) -> u64 {
+    times.sort_unstable();
+    times.get(times.len() / 2).copied().unwrap_or(0)
+}
+
+/// The text with what stands between its two marks replaced.
+fn with_table(text: &str, table: &str) -> Option<String> {
     let marks = ("<!-- planted -->\n", "<!-- end of planted -->");
-    let (before, rest) = text.split_once(marks.0).ok_or("docs/proof.md has lost its first mark")?;
-    let (_, after) = rest.split_once(marks.1).ok_or("docs/proof.md has lost its second mark")?;
+    let (before, rest) = text.split_once(marks.0)?;
+    let (_, after) = rest.split_once(marks.1)?;
+    Some(format!("{before}{}{table}{}{after}", marks.0, marks.1))
+}
+
+/// What each suite was the first to catch.
+fn by_suite(hunted: &[Hunted]) -> String {
+    let mut suites: Vec<(&str, Vec<u64>)> = Vec::new();
+    for (suite, ms, _) in hunted.iter().filter_map(|one| one.by.first()) {
+        match suites.iter_mut().find(|(known, _)| known == suite) {
+            Some((_, times)) => times.push(*ms),
+            None => suites.push((suite, vec![*ms])),
+        }
+    }
+    suites.sort_by_key(|(_, times)| std::cmp::Reverse(times.len()));
+    let mut all: Vec<u64> = suites.iter().flat_map(|(_, times)| times.clone()).collect();
+    let mut table = "| suite | planted bugs it was first to catch | median, ms |\n|---|---|---|\n".to_owned();
+    for (suite, mut times) in suites {
+        table.push_str(&format!("| {suite} | {} | {} |\n", times.len(), median(&mut times)));
+    }
+    table.push_str(&format!("| **all** | **{} of {}** | {} |\n", all.len(), hunted.len(), median(&mut all)));
+    table
+}
+
+/// Every bug, and who caught it.
+fn every_bug(hunted: &[Hunted]) -> String {
     let mut table = format!("{}\n\n| bug | caught by | broken | ms |\n|---|---|---|---|\n", summary(hunted));
     for one in hunted {
         let Some((first, ms, promise)) = one.by.first() else { continue };
@@ -136,7 +172,7 @@ fn with_table(text: &str, hunted: &[Hunted]) -> Result<String, String> {
         let also = if also.is_empty() { String::new() } else { format!("; also {}", also.join(", ")) };
         table.push_str(&format!("| {} | {first}{also} | {promise} | {ms} |\n", one.bug));
     }
-    Ok(format!("{before}{}{table}{}{after}", marks.0, marks.1))
+    table
 }
 
 #[cfg(test)]
@@ -162,10 +198,15 @@ mod tests {
     #[test]
     fn the_table_stands_between_its_marks() {
         let one = read("planted SkipRelog: format, 3 ms, I2 durability").unwrap();
-        let text = with_table("a\n<!-- planted -->\nold\n<!-- end of planted -->\nb", &[one]).unwrap();
+        let hunted = [one];
+        let marked = "a\n<!-- planted -->\nold\n<!-- end of planted -->\nb";
+        let text = with_table(marked, &every_bug(&hunted)).unwrap();
         assert!(
             text.starts_with("a\n<!-- planted -->\n1 of 1") && text.ends_with("<!-- end of planted -->\nb")
         );
         assert!(text.contains("| SkipRelog | format | I2 durability | 3 |") && !text.contains("old"));
+        let text = with_table(marked, &by_suite(&hunted)).unwrap();
+        assert!(text.contains("| format | 1 | 3 |\n| **all** | **1 of 1** | 3 |\n"), "{text}");
+        assert_eq!(with_table("a", ""), None);
     }
 }
