@@ -37,6 +37,8 @@ function viewsOf(memory: SharedArrayBuffer): Shared {
 export class Reader {
   readonly #worker: Worker;
   readonly #shared: Shared;
+  /** A question was given up: an answer that comes after it would be taken for the next one's. */
+  #late = false;
 
   private constructor(worker: Worker, shared: Shared) {
     this.#worker = worker;
@@ -75,9 +77,13 @@ export class Reader {
     head[FIRST] = first % 2 ** 32;
     head[FIRST + 1] = first / 2 ** 32;
     head[COUNT] = count;
-    Atomics.store(head, STATE, ASKED);
-    Atomics.notify(head, STATE);
-    if (Atomics.wait(head, STATE, ASKED, ANSWER_MS) === "timed-out") {
+    if (!this.#late) {
+      Atomics.store(head, STATE, ASKED);
+      Atomics.notify(head, STATE);
+      this.#late = Atomics.wait(head, STATE, ASKED, ANSWER_MS) === "timed-out";
+    }
+    if (this.#late) {
+      this.close();
       throw new DOMException("the worker that reads for this one has not answered for a long time", "TimeoutError");
     }
     const state = Atomics.exchange(head, STATE, IDLE);
