@@ -135,7 +135,7 @@ export class Runner {
       bind(this.#engine, held, supply.next(held, last));
       const before = raw.totalChanges();
       // A batch is rolled back as a whole; nothing else is: what has changed something runs to its end.
-      if (!held.prepared.readonly && !this.#batching) this.#changed = true;
+      if (!Statements.looks(held) && !this.#batching) this.#changed = true;
       const rows = await this.#rows(held, want);
       const changes = raw.totalChanges() === before ? 0 : raw.changes();
       return { changes, lastInsertRowid: shrink(raw.lastInsertRowid()), rows };

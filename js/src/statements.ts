@@ -19,6 +19,9 @@ const SCHEMA = /^(?:\s|;|--[^\n]*(?:\n|$)|\/\*[^]*?\*\/)*(?:create|drop|alter|at
 /** Statements that begin or end transactions; ROLLBACK TO a savepoint does not. */
 const BOUNDARY = /^(?:\s|;|--[^\n]*(?:\n|$)|\/\*[^]*?\*\/)*(?:begin|commit|end|rollback(?!\s+(?:transaction\s+)?to))\b/i;
 
+/** Statements that only look. To SQLite others are read-only too: COMMIT, RELEASE, ATTACH. */
+const LOOKS = /^(?:\s|;|--[^\n]*(?:\n|$)|\/\*[^]*?\*\/)*(?:select|values|with|explain)\b/i;
+
 /** A statement in use. */
 export interface Held {
   prepared: Prepared;
@@ -78,6 +81,11 @@ export class Statements {
   /** Whether nothing but white space and comments follows `held`. */
   static last(held: Held): boolean {
     return held.alone || BLANK.test(held.sql.slice(held.prepared.tail));
+  }
+
+  /** Whether `held`, stopped half-way, leaves nothing behind. */
+  static looks(held: Held): boolean {
+    return held.prepared.readonly && LOOKS.test(held.text);
   }
 
   /** Throws if `held` would begin or end a transaction. */

@@ -1,7 +1,7 @@
 // A session without wasm, for the tests of the queue: a list of values and a few words.
 //
 // PUT ? appends, GET returns all, BEGIN / COMMIT / ROLLBACK, FAIL fails, ABORT fails and rolls back, TRAP traps.
-// `barrier` decides how a settle ends.
+// As in SQLite, what only begins or ends a transaction is read-only. `barrier` decides how a settle ends.
 
 import { Engine, type Prepared, type RawSession } from "../src/engine.ts";
 import { Mailbox, type World } from "../src/mailbox.ts";
@@ -39,7 +39,7 @@ export class FakeSession {
     this.#last += 1;
     this.#statements.set(this.#last, { sql: word, params: [], at: 0 });
     const parameters = [...text.matchAll(/[?]|:\w+/g)].map(([name]) => (name === "?" ? null : name));
-    return { id: this.#last, tail: from + end, columns: word === "GET" ? ["value"] : [], parameters, readonly: word === "GET" };
+    return { id: this.#last, tail: from + end, columns: word === "GET" ? ["value"] : [], parameters, readonly: !/^(PUT|FAIL|ABORT|TRAP)$/.test(word) };
   }
   bind(id: number, chunk: Uint8Array): void {
     this.#of(id).params = decodeArrays(chunk)[0] ?? [];

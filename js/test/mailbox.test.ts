@@ -207,6 +207,23 @@ test("what_is_cancelled_before_it_began_changes_nothing", async () => {
   assert.deepEqual(session.values, []);
 });
 
+test("a_call_that_has_committed_is_not_stopped_and_said_to_leave_nothing", async () => {
+  const { session, run, send, number, mailbox } = await opened();
+  for (const end of ["COMMIT", "RELEASE one"]) {
+    await run(end === "COMMIT" ? "BEGIN" : "SAVEPOINT one");
+    await run("PUT ?", ["kept"]);
+    const ends = number({ op: "run", sql: `${end}; GET`, keep: "nothing" });
+    const step = session.step.bind(session);
+    session.step = (id, rows) => {
+      mailbox.hear({ type: "cancel", id: ends.id });
+      return step(id, rows);
+    };
+    await send(ends)[0];
+    session.step = step;
+  }
+  assert.deepEqual(session.values, ["kept", "kept"]);
+});
+
 test("closing_rolls_back_a_transaction_that_is_not_over", async () => {
   const { session, run, call } = await opened();
   await call({ op: "begin", id: 1 });
