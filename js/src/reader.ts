@@ -16,7 +16,9 @@ const VALUE_BYTES = 15 * 4096;
 // The head of the shared memory, in words: state, first extent (two words), how many, then a length for each.
 const STATE = 0, FIRST = 1, COUNT = 3, LENGTHS = 4;
 const HEAD_BYTES = 4 * (LENGTHS + MOST);
-const IDLE = 0, ASKED = 1, ANSWERED = 2, FAILED = 3;
+// The two low bits of the state; above them is the number of the question, so that an answer which comes after its
+// question was given up is never taken for the next one's.
+const ASKED = 1, ANSWERED = 2, FAILED = 3, KIND = 3, QUESTION = 4;
 /** The length of what is not there. */
 const ABSENT = -1;
 
@@ -35,20 +37,26 @@ function viewsOf(memory: SharedArrayBuffer): Shared {
 
 /** The waiting side. */
 export class Reader {
-  readonly #worker: Worker;
+  readonly #worker: Pick<Worker, "terminate">;
   readonly #shared: Shared;
-  /** A question was given up: an answer that comes after it would be taken for the next one's. */
-  #late = false;
+  readonly #patienceMs: number;
 
-  private constructor(worker: Worker, shared: Shared) {
+  /** Over a worker that serves this `memory`. */
+  constructor(worker: Pick<Worker, "terminate">, memory: SharedArrayBuffer, patienceMs = ANSWER_MS) {
     this.#worker = worker;
-    this.#shared = shared;
+    this.#shared = viewsOf(memory);
+    this.#patienceMs = patienceMs;
+  }
+
+  /** What both sides share. */
+  static memory(): SharedArrayBuffer {
+    return new SharedArrayBuffer(HEAD_BYTES + MOST * VALUE_BYTES);
   }
 
   /** Starts the other worker, where that can work; undefined where it cannot. */
   static async start(name: string): Promise<Reader | undefined> {
     if (globalThis.crossOriginIsolated !== true || !("waitAsync" in Atomics) || typeof Worker === "undefined") return undefined;
-    const memory = new SharedArrayBuffer(HEAD_BYTES + MOST * VALUE_BYTES);
+    const memory = Reader.memory();
     // Fails where this worker came from a copy inside the package, whose address is gone by now.
     let worker: Worker;
     try {
@@ -65,7 +73,7 @@ export class Reader {
       setTimeout(resolve, START_MS, false);
       worker.postMessage({ memory, database: INDEXEDDB_PREFIX + encodeURIComponent(name) });
     });
-    if (ready) return new Reader(worker, viewsOf(memory));
+    if (ready) return new Reader(worker, memory);
     worker.terminate();
     return undefined;
   }
@@ -77,17 +85,17 @@ export class Reader {
     head[FIRST] = first % 2 ** 32;
     head[FIRST + 1] = first / 2 ** 32;
     head[COUNT] = count;
-    if (!this.#late) {
-      Atomics.store(head, STATE, ASKED);
-      Atomics.notify(head, STATE);
-      this.#late = Atomics.wait(head, STATE, ASKED, ANSWER_MS) === "timed-out";
+    const asked = ((Atomics.load(head, STATE) & ~KIND) + QUESTION + ASKED) | 0;
+    Atomics.store(head, STATE, asked);
+    Atomics.notify(head, STATE);
+    const end = performance.now() + this.#patienceMs;
+    // Woken by the late answer to an earlier question, it waits on.
+    while (Atomics.load(head, STATE) === asked) {
+      if (Atomics.wait(head, STATE, asked, Math.max(0, end - performance.now())) === "timed-out") {
+        throw new DOMException("the worker that reads for this one has not answered for a long time", "TimeoutError");
+      }
     }
-    if (this.#late) {
-      this.close();
-      throw new DOMException("the worker that reads for this one has not answered for a long time", "TimeoutError");
-    }
-    const state = Atomics.exchange(head, STATE, IDLE);
-    if (state === FAILED) {
+    if ((Atomics.load(head, STATE) & KIND) === FAILED) {
       const [kind = "", ...words] = textOf(data.slice(0, head[LENGTHS])).split(": ");
       throw new DOMException(words.join(": "), kind);
     }
@@ -120,10 +128,11 @@ export function serveReads(scope: DedicatedWorkerGlobalScope): void {
 async function answer({ head, data }: Shared, records: Records): Promise<never> {
   for (;;) {
     const state = Atomics.load(head, STATE);
-    if (state !== ASKED) {
+    if ((state & KIND) !== ASKED) {
       await waitAsync(head, STATE, state);
       continue;
     }
+    const say = (kind: number) => Atomics.compareExchange(head, STATE, state, (state & ~KIND) | kind);
     try {
       const first = ((head[FIRST] ?? 0) >>> 0) + (head[FIRST + 1] ?? 0) * 2 ** 32;
       const values = await records.read(first, head[COUNT] ?? 0);
@@ -131,13 +140,13 @@ async function answer({ head, data }: Shared, records: Records): Promise<never> 
         head[LENGTHS + at] = value?.length ?? ABSENT;
         if (value) data.set(value, at * VALUE_BYTES);
       });
-      Atomics.store(head, STATE, ANSWERED);
+      say(ANSWERED);
     } catch (error) {
       const { name, message } = error as Error;
       const words = new TextEncoder().encode(`${name}: ${message}`).subarray(0, VALUE_BYTES);
       head[LENGTHS] = words.length;
       data.set(words);
-      Atomics.store(head, STATE, FAILED);
+      say(FAILED);
     }
     Atomics.notify(head, STATE);
   }
