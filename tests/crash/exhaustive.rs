@@ -75,18 +75,19 @@ impl Limits {
         format!(
             "all workloads of <= {} letters, <= {later} behind each of {} beginnings, one crash; crashes inside \
              recovery for <= {} letters, <= {} behind a beginning (beyond 1 letter and {} combinations: with one \
-             loser or survivor at most in each of the two crashes)",
+             loser or survivor at most in each of the two crashes, and {} more)",
             self.depth,
             self.beginnings.len(),
             self.double_depth,
             self.double_later.min(later),
-            self.again_long.of.product
+            self.again_long.of.product,
+            self.again_long.of.drawn
         )
     }
 }
 
-/// All combinations up to nine; of more, those with one loser or one survivor at most.
-const FEW: Bounds = Bounds { product: 9, pairs: false, drawn: 0, seed: 1 };
+/// All combinations up to those of five pages; of more, those with one loser or one survivor at most, and a few.
+const FEW: Bounds = Bounds { product: 243, pairs: false, drawn: 4, seed: 1 };
 
 /// Stores that have been through something: several segments; a folded base; an unproven tail; a base cut short;
 /// a second fold since a clean open.
