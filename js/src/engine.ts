@@ -24,6 +24,10 @@ export interface RawSession {
   settleNow(): boolean;
   settle(): Promise<void>;
   inTransaction(): boolean;
+  /** Whether a transaction may be begun that is committed in one step: none is open, nothing is attached. */
+  mayJoin(): boolean;
+  /** Whether a transaction is open that keeps all foreign keys, the deferred ones too. */
+  isWhole(): boolean;
   tend(idle: boolean): boolean;
   refill(): Promise<boolean>;
   /** Whether calls may read the medium now; if not, `quiet` waits for it. */
@@ -34,6 +38,7 @@ export interface RawSession {
   changes(): number;
   totalChanges(): number;
   lastInsertRowid(): bigint;
+  setLastInsertRowid(rowid: bigint): void;
   verify(): string;
   exportStart(): number;
   exportRead(offset: number, length: number): Uint8Array;

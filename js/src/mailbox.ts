@@ -6,10 +6,11 @@
 import type { Engine } from "./engine.ts";
 import { asError, DataSyncError, partsOf } from "./errors.ts";
 import { Herald } from "./herald.ts";
+import { join } from "./joining.ts";
 import { Ownership } from "./ownership.ts";
 import type { Call, FromWorker, Op, ToWorker, WireStorage } from "./protocol.ts";
 import { Runner, type Runs } from "./runner.ts";
-import { Settling, type Outgoing } from "./settling.ts";
+import { failed, Settling, type Outgoing } from "./settling.ts";
 import { SyncTimer } from "./autosync.ts";
 import { transfersOf } from "./transfers.ts";
 import type { Durability } from "./types.ts";
@@ -131,12 +132,55 @@ export class Mailbox {
       if (!call) return turn;
       // What was answered before is durable, or known not to be, before the session goes.
       if (call.request.op === "close" && turn.length > 0) return turn;
-      this.#queue.splice(at, 1);
-      const answer = await this.#answer(call);
+      if (this.#joins(at, true) && this.#joins(at + 1, false) && this.#runner?.mayJoin()) {
+        turn.push(...(await this.#joined(this.#runner)));
+      } else {
+        this.#queue.splice(at, 1);
+        const answer = await this.#answer(call);
+        if (call.id !== 0) turn.push(answer);
+      }
       if (this.#dead) return [];
-      if (call.id !== 0) turn.push(answer);
-      if (this.#world.now() - this.#begun > TURN_MS) return turn;
+      if (this.#isLate()) return turn;
     }
+  }
+
+  #isLate(): boolean {
+    return this.#world.now() - this.#begun > TURN_MS;
+  }
+
+  /** Whether the call at `at` may share a commit with others. */
+  #joins(at: number, begins: boolean): boolean {
+    const call = this.#queue[at];
+    if (call?.tx !== undefined || call === undefined || this.#ownership.owner !== undefined) return false;
+    return this.#runner?.joins(call.request, this.#isWitnessed(call), begins) ?? false;
+  }
+
+  /** Executes calls that wait in one transaction; if that cannot be, one by one. */
+  async #joined(runner: Runner): Promise<Outgoing[]> {
+    const calls: Call[] = [];
+    const next = () => {
+      const at = this.#next();
+      if (this.#dead || this.#isLate() || !this.#joins(at, false)) return undefined;
+      calls.push(...this.#queue.splice(at, 1));
+      return calls.at(-1);
+    };
+    const joined = await join(runner, next, (call) => this.#answer(call));
+    if (this.#dead) return [];
+    if (joined?.error !== undefined) {
+      this.#trap(joined.error);
+      return failed(joined.answers, await this.#reason(joined.error));
+    }
+    if (joined) return joined.answers;
+    const answers: Outgoing[] = [];
+    for (const call of calls) {
+      answers.push(await this.#answer(call));
+      if (this.#dead) return [];
+    }
+    return answers;
+  }
+
+  #isWitnessed(call: Call): boolean {
+    return (call.durability ?? this.#session?.durability) === "witnessed";
   }
 
   async #answer(call: Call): Promise<Outgoing> {
@@ -189,8 +233,7 @@ export class Mailbox {
   async #owned(call: Call, op: Runs, runner: Runner): Promise<unknown> {
     const { request } = call;
     if ((op === "commit" || (isImport(op) && op !== "importStart")) && call.tx === undefined) throw outOfOrder(op);
-    const witnessed = (call.durability ?? this.#session?.durability) === "witnessed";
-    const result = await runner.run(op, request as never, call.tx, witnessed).catch((error: unknown) => {
+    const result = await runner.run(op, request as never, call.tx, this.#isWitnessed(call)).catch((error: unknown) => {
       if (call.tx !== undefined && op !== "rollback" && !isImport(op)) this.#lost(runner, error);
       throw error;
     });

@@ -5,7 +5,7 @@
 
 import type { Engine } from "./engine.ts";
 import { DataSyncError } from "./errors.ts";
-import type { Args, Mode, Op, Result, Want, WireItem, WireResult, WireRows, WireStep } from "./protocol.ts";
+import type { Args, Mode, Op, Request, Result, Want, WireItem, WireResult, WireRows, WireStep } from "./protocol.ts";
 import { bind, order, Statements, Supply, type Held } from "./statements.ts";
 import type { RunResult, Stats, StoreFile, VerifyReport } from "./types.ts";
 import { decodeArrays, encode, head } from "./wire.ts";
@@ -38,6 +38,8 @@ export class Runner {
   #inside = false;
   /** A batch is under way. */
   #batching = false;
+  /** The last rowid before a shared transaction. */
+  #joinedFrom = 0n;
   /** The call has changed something that stopping it would not undo. */
   #changed = false;
 
@@ -103,6 +105,39 @@ export class Runner {
   /** Frees the cursors of the transaction `tx`. */
   endOf(tx: number): void {
     for (const [id, cursor] of this.#cursors) if (cursor.tx === tx) this.#uncursor(id);
+  }
+
+  /** Whether `request` is one statement that may share a commit. `begins`: it also has to change something. */
+  joins(request: Request, witnessed: boolean, begins: boolean): boolean {
+    if (witnessed !== this.#witnessed || this.#cursors.size > 0) return false;
+    if (request.op === "statement") return this.#statements.joins(request.statement, begins);
+    return request.op === "run" && this.#statements.joins(request.sql, begins);
+  }
+
+  /** Begins a transaction for several calls. */
+  async join(): Promise<void> {
+    this.#joinedFrom = this.#engine.raw.lastInsertRowid();
+    await this.#plain("BEGIN");
+  }
+
+  /** Whether a transaction for several calls may be begun. */
+  mayJoin(): boolean {
+    return this.#engine.raw.mayJoin();
+  }
+
+  /** Whether that transaction is still open, and keeps what each of its calls alone would have to keep. */
+  isJoined(): boolean {
+    return this.#engine.raw.isWhole();
+  }
+
+  async commitJoined(): Promise<void> {
+    await this.#plain("COMMIT");
+  }
+
+  /** As if none of its calls had run. */
+  async undoJoined(): Promise<void> {
+    if (this.inTransaction()) await this.#plain("ROLLBACK");
+    this.#engine.raw.setLastInsertRowid(this.#joinedFrom);
   }
 
   async #run(sql: string, supply: Supply, keep: Args<"run">["keep"]): Promise<Result<"run">> {

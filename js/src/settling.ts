@@ -99,12 +99,15 @@ export class Settling {
       this.#held = [];
       return;
     }
-    const error = partsOf(thrown);
-    this.#post(
-      batch.map(({ answer }) => {
-        const failed = "error" in answer ? answer : { id: answer.id, error };
-        return { answer: failed, transfer: [], now: false };
-      }),
-    );
+    this.#post(failed(batch, thrown));
   }
+}
+
+/** The answers of calls that had succeeded until their commit or its barrier failed. */
+export function failed(batch: Outgoing[], thrown: unknown): Outgoing[] {
+  const error = partsOf(thrown);
+  return batch.map((outgoing) => {
+    const { answer, now } = outgoing;
+    return "error" in answer ? outgoing : { answer: { id: answer.id, error }, transfer: [], now };
+  });
 }

@@ -22,6 +22,11 @@ const BOUNDARY = /^(?:\s|;|--[^\n]*(?:\n|$)|\/\*[^]*?\*\/)*(?:begin|commit|end|r
 /** Statements that only look. To SQLite others are read-only too: COMMIT, RELEASE, ATTACH. */
 const LOOKS = /^(?:\s|;|--[^\n]*(?:\n|$)|\/\*[^]*?\*\/)*(?:select|values|with|explain)\b/i;
 
+/** Statements that may be one of several in a transaction that is not theirs, and nobody can tell. */
+const JOINS = /^(?:\s|;|--[^\n]*(?:\n|$)|\/\*[^]*?\*\/)*(?:insert|update|delete|replace|select|values|with)\b/i;
+/** But these tell what ran before them, and would tell of a run that was undone. */
+const COUNTS = /\bchanges\b/i;
+
 /** A statement in use. */
 export interface Held {
   prepared: Prepared;
@@ -34,6 +39,8 @@ export interface Held {
   schema: number;
   /** It is the page's: given back to it, not to the cache. */
   kept: boolean;
+  /** It may share its commit. */
+  joins: boolean;
 }
 
 /** All statements of one session. */
@@ -59,7 +66,15 @@ export class Statements {
     const prepared = await this.#engine.call("prepare", sql, from);
     if (!prepared) return undefined;
     const alone = from === 0 && BLANK.test(sql.slice(prepared.tail));
-    return { prepared, sql, text: sql.slice(from, prepared.tail), alone, schema: this.#schema, kept: false };
+    const text = sql.slice(from, prepared.tail);
+    const joins = alone && JOINS.test(text) && !COUNTS.test(text);
+    return { prepared, sql, text, alone, schema: this.#schema, kept: false, joins };
+  }
+
+  /** Whether the statement of this number or text may share its commit, as far as is known before it is compiled. */
+  joins(statement: number | string, begins: boolean): boolean {
+    const held = typeof statement === "number" ? this.#kept.get(statement) : this.#cache.get(statement);
+    return held !== undefined && held.joins && !(begins && held.prepared.readonly);
   }
 
   /** Gives back a statement that `take` or `recall` gave; it has been reset. */

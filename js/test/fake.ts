@@ -1,6 +1,6 @@
 // A session without wasm, for the tests of the queue: a list of values and a few words.
 //
-// PUT ? appends, GET returns all, BEGIN / COMMIT / ROLLBACK, FAIL fails, ABORT fails and rolls back, TRAP traps.
+// PUT ? (or INSERT ?, but for "taken") appends, GET (or SELECT) returns all, BEGIN / COMMIT / ROLLBACK, FAIL fails, ABORT fails and rolls back, TRAP traps.
 // As in SQLite, what only begins or ends a transaction is read-only. `barrier` decides how a settle ends.
 
 import { Engine, type Prepared, type RawSession } from "../src/engine.ts";
@@ -17,6 +17,14 @@ export class FakeSession {
   tends = 0;
   released = false;
   pragmas: string[] = [];
+  /** Transactions that ended with COMMIT. */
+  commits = 0;
+  /** What COMMIT throws; the transaction stays open. */
+  refusal: Error | undefined;
+  attached = false;
+  /** While this is so, a foreign key is broken that COMMIT would complain about. */
+  owes: () => boolean = () => false;
+  rowid = 0n;
   /** `undefined`: the barrier is over at once. */
   barrier: (() => Promise<void>) | undefined;
   #before: unknown[] | undefined;
@@ -32,14 +40,14 @@ export class FakeSession {
     const end = semicolon < 0 ? rest.length : semicolon + 1;
     const text = rest.slice(blank, end).replace(/;$/, "").trim();
     const word = (text.split(" ")[0] ?? "").toUpperCase();
-    if (!/^(PUT|GET|BEGIN|COMMIT|ROLLBACK|FAIL|ABORT|TRAP|SAVEPOINT|RELEASE|PRAGMA)$/.test(word)) {
+    if (!/^(PUT|INSERT|GET|SELECT|BEGIN|COMMIT|ROLLBACK|FAIL|ABORT|TRAP|SAVEPOINT|RELEASE|PRAGMA)$/.test(word)) {
       throw Object.assign(new Error(`near "${word}": syntax error`), { kind: "Sql", code: 1 });
     }
     if (word === "PRAGMA") this.pragmas.push(text);
     this.#last += 1;
     this.#statements.set(this.#last, { sql: word, params: [], at: 0 });
     const parameters = [...text.matchAll(/[?]|:\w+/g)].map(([name]) => (name === "?" ? null : name));
-    return { id: this.#last, tail: from + end, columns: word === "GET" ? ["value"] : [], parameters, readonly: !/^(PUT|FAIL|ABORT|TRAP)$/.test(word) };
+    return { id: this.#last, tail: from + end, columns: /^(GET|SELECT)$/.test(word) ? ["value"] : [], parameters, readonly: !/^(PUT|INSERT|FAIL|ABORT|TRAP)$/.test(word) };
   }
   bind(id: number, chunk: Uint8Array): void {
     this.#of(id).params = decodeArrays(chunk)[0] ?? [];
@@ -49,10 +57,14 @@ export class FakeSession {
     const rows: unknown[][] = [];
     switch (statement.sql) {
       case "PUT":
+      case "INSERT":
+        if (statement.params[0] === "taken") throw unique();
         this.values.push(statement.params[0]);
+        this.rowid = BigInt(this.values.length);
         this.#changes += 1;
         break;
-      case "GET": {
+      case "GET":
+      case "SELECT": {
         rows.push(...this.values.slice(statement.at, statement.at + maxRows).map((value) => [value]));
         statement.at += rows.length;
         const chunk = encode(rows as never, 1);
@@ -63,6 +75,8 @@ export class FakeSession {
         this.#before = [...this.values];
         break;
       case "COMMIT":
+        if (this.refusal) throw this.refusal;
+        this.commits += 1;
         this.#before = undefined;
         break;
       case "ROLLBACK":
@@ -70,7 +84,7 @@ export class FakeSession {
         this.#before = undefined;
         break;
       case "FAIL":
-        throw Object.assign(new Error("UNIQUE constraint failed"), { kind: "Constraint", code: 2067 });
+        throw unique();
       case "ABORT":
         this.values = this.#before ?? this.values;
         this.#before = undefined;
@@ -109,6 +123,12 @@ export class FakeSession {
   inTransaction(): boolean {
     return this.#before !== undefined;
   }
+  mayJoin(): boolean {
+    return !this.inTransaction() && !this.attached;
+  }
+  isWhole(): boolean {
+    return this.inTransaction() && !this.owes();
+  }
   tend(): boolean {
     this.tends += 1;
     return false;
@@ -126,7 +146,10 @@ export class FakeSession {
     return 1;
   }
   lastInsertRowid(): bigint {
-    return BigInt(this.values.length);
+    return this.rowid;
+  }
+  setLastInsertRowid(rowid: bigint): void {
+    this.rowid = rowid;
   }
   close(): void {
     if (this.#statements.size > 0) throw new Error(`${this.#statements.size} statements are left`);
@@ -146,6 +169,10 @@ export class FakeSession {
     new DataView(chunk.buffer).setUint32(12, 1, true);
     statement.at = 0;
   }
+}
+
+function unique(): Error {
+  return Object.assign(new Error("UNIQUE constraint failed"), { kind: "Constraint", code: 2067 });
 }
 
 /** A mailbox over a fake session, already opened. */

@@ -268,6 +268,20 @@ impl Engine {
         self.connection.as_ref().is_some_and(|connection| !raw::autocommit(connection))
     }
 
+    /// Whether a transaction may be begun that commits in one step: none is open, and nothing is attached.
+    #[must_use]
+    pub fn may_join(&self) -> bool {
+        let may = |connection| raw::autocommit(connection) && !raw::has_attached(connection);
+        self.connection.as_ref().is_some_and(may)
+    }
+
+    /// Whether a transaction is open that keeps all foreign keys, those too which are deferred to its end.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        let is = |connection| !raw::autocommit(connection) && !raw::owes_foreign_key(connection);
+        self.connection.as_ref().is_some_and(is)
+    }
+
     /// One bounded step of what is to be done in the background; whether there is more.
     ///
     /// # Errors
@@ -326,6 +340,13 @@ impl Engine {
     #[must_use]
     pub fn last_insert_rowid(&self) -> i64 {
         self.connection.as_ref().map_or(0, raw::last_insert_rowid)
+    }
+
+    /// Takes back what inserts that were undone have left there.
+    pub fn set_last_insert_rowid(&mut self, rowid: i64) {
+        if let Some(connection) = &self.connection {
+            raw::set_last_insert_rowid(connection, rowid);
+        }
     }
 
     /// Reads and checks every byte of the store; the report as JSON.

@@ -48,6 +48,27 @@ pub fn autocommit(connection: &Connection) -> bool {
     unsafe { ffi::sqlite3_get_autocommit(handle(connection)) != 0 }
 }
 
+/// Whether a database beyond the one that was opened is attached.
+pub fn has_attached(connection: &Connection) -> bool {
+    // SAFETY: see `autocommit`. Numbers 0 and 1 are the database itself and that of temporary tables.
+    unsafe { !ffi::sqlite3_db_name(handle(connection), 2).is_null() }
+}
+
+/// Whether a foreign key is broken that only a commit would have to complain about.
+pub fn owes_foreign_key(connection: &Connection) -> bool {
+    let (mut owed, mut most) = (0, 0);
+    let counter = ffi::SQLITE_DBSTATUS_DEFERRED_FKS;
+    // SAFETY: see `autocommit`; both numbers outlive the call.
+    unsafe { ffi::sqlite3_db_status(handle(connection), counter, &mut owed, &mut most, 0) };
+    owed != 0
+}
+
+/// Sets what [`last_insert_rowid`] tells until a row is inserted.
+pub fn set_last_insert_rowid(connection: &Connection, rowid: i64) {
+    // SAFETY: see `autocommit`.
+    unsafe { ffi::sqlite3_set_last_insert_rowid(handle(connection), rowid) };
+}
+
 /// Rows changed by the last statement that changes rows.
 pub fn changes(connection: &Connection) -> i64 {
     // SAFETY: see `autocommit`.

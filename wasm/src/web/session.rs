@@ -269,6 +269,24 @@ impl Session {
         self.run(|engine| Ok(engine.in_transaction()))
     }
 
+    /// Whether a transaction may be begun that commits in one step: none is open, and nothing is attached.
+    ///
+    /// # Errors
+    /// Thrown as an `Error` with a `kind`.
+    #[wasm_bindgen(js_name = mayJoin)]
+    pub fn may_join(&self) -> Result<bool, JsValue> {
+        self.run(|engine| Ok(engine.may_join()))
+    }
+
+    /// Whether a transaction is open that keeps all foreign keys, those too which are deferred to its end.
+    ///
+    /// # Errors
+    /// Thrown as an `Error` with a `kind`.
+    #[wasm_bindgen(js_name = isWhole)]
+    pub fn is_whole(&self) -> Result<bool, JsValue> {
+        self.run(|engine| Ok(engine.is_whole()))
+    }
+
     /// Makes ready what later calls will need; true: call it again.
     ///
     /// # Errors
@@ -318,6 +336,15 @@ impl Session {
     #[wasm_bindgen(js_name = lastInsertRowid)]
     pub fn last_insert_rowid(&self) -> Result<i64, JsValue> {
         self.run(|engine| Ok(engine.last_insert_rowid()))
+    }
+
+    /// Sets the rowid that counts as inserted last.
+    ///
+    /// # Errors
+    /// Thrown as an `Error` with a `kind`.
+    #[wasm_bindgen(js_name = setLastInsertRowid)]
+    pub fn set_last_insert_rowid(&self, rowid: i64) -> Result<(), JsValue> {
+        self.run(|engine| Ok(engine.set_last_insert_rowid(rowid)))
     }
 
     /// Ends the export.
