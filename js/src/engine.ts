@@ -3,6 +3,8 @@
 // Must not know messages. The rule it keeps: a call that may read the medium goes through here, so that the
 // form that can be suspended is used where (and only where) the medium must be waited for.
 
+import { DataSyncError } from "./errors.ts";
+
 /** What `prepare` gives. */
 export interface Prepared {
   id: number;
@@ -26,6 +28,8 @@ export interface RawSession {
   inTransaction(): boolean;
   tend(idle: boolean): boolean;
   refill(): Promise<boolean>;
+  /** Resolves if the database is still this worker's; rejects with `Fenced` or `Lost` if not. */
+  owned(): Promise<void>;
   /** Whether calls may read the medium now; if not, `quiet` waits for it. */
   isQuiet(): boolean;
   quiet(): Promise<void>;
@@ -67,6 +71,9 @@ type Returned<K extends Reading> = ReturnType<RawSession[K]>;
  */
 export type Waiting = "never" | "suspended" | "blocked";
 
+/** How long the browser may take to say whose the database is, ms. */
+const OWNED_MS = 30_000;
+
 /** A session, called in the form that fits. */
 export class Engine {
   /** The session itself, for the calls that never read. */
@@ -85,6 +92,20 @@ export class Engine {
   call<K extends Reading>(method: K, ...args: Parameters<RawSession[K]>): Returned<K> | Promise<Returned<K>> {
     if (this.#blocks && !this.raw.isQuiet()) return this.raw.quiet().then(() => this.call(method, ...args));
     return invoke(this.raw, method, this.suspends, args) as Returned<K> | Promise<Returned<K>>;
+  }
+
+  /** Rejects with `Fenced` or `Lost` if the database is no longer this worker's, with `Io` if the browser does not say. */
+  async owned(): Promise<void> {
+    let timer;
+    const late = new Promise<never>((_, reject) => {
+      const error = new DataSyncError("Io", "The browser does not say whose the database is now. Reload the page.");
+      timer = setTimeout(reject, OWNED_MS, error);
+    });
+    try {
+      await Promise.race([this.raw.owned(), late]);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 }
 

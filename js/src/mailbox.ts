@@ -4,7 +4,7 @@
 // is open only its own calls run; the answers of one turn leave together, after one barrier.
 
 import type { Engine } from "./engine.ts";
-import { asError, DataSyncError, partsOf } from "./errors.ts";
+import { asError, DataSyncError, partsOf, type ErrorKind } from "./errors.ts";
 import { Herald } from "./herald.ts";
 import { Ownership } from "./ownership.ts";
 import type { Call, FromWorker, Op, ToWorker, WireStorage } from "./protocol.ts";
@@ -24,6 +24,9 @@ const REFILL_MS = 200;
 const SOON_MS = 20;
 /** How long after the last call the newest commits get their durable proof, ms. */
 const IDLE_MS = 200;
+
+/** Errors behind which there may be another one, and what that can be: a better reason, to the same effect. */
+const BETTER: { [kind in ErrorKind]?: ErrorKind[] } = { Poisoned: ["Full", "Fenced", "Lost", "Io"], Corrupt: ["Fenced", "Lost"] };
 
 /** An open database, as `opening.ts` gives it. */
 export interface Session {
@@ -158,14 +161,21 @@ export class Mailbox {
     }
   }
 
-  /** A write that failed on its way to IndexedDB poisons what comes after it; the barrier knows why it failed. */
+  /**
+   * Why a call really failed. A write that failed on its way to IndexedDB poisons what comes after it; the barrier
+   * knows why it failed. What looks damaged may be what another tab has written since it took the database over.
+   */
   async #reason(error: unknown): Promise<unknown> {
-    const session = this.#session;
-    if (this.#dead || !session || partsOf(error).kind !== "Poisoned") return error;
-    return session.engine.raw.settle().then(
-      () => error,
-      (why: unknown) => (partsOf(why).kind === "Poisoned" ? error : why),
-    );
+    const engine = this.#session?.engine;
+    const { kind } = partsOf(error);
+    const better = BETTER[kind];
+    if (this.#dead || !engine || !better) return error;
+    try {
+      await (kind === "Corrupt" ? engine.owned() : engine.raw.settle());
+      return error;
+    } catch (why) {
+      return better.includes(partsOf(why).kind) ? why : error;
+    }
   }
 
   async #execute(call: Call): Promise<unknown> {
@@ -319,7 +329,7 @@ export class Mailbox {
       return folding || filling;
     } catch (error) {
       this.#trap(error);
-      this.#herald.error(asError(error));
+      this.#herald.error(asError(await this.#reason(error)));
       return false;
     }
   }

@@ -78,7 +78,7 @@ export class Runner {
     rollback: ({ id }) => this.#rollback(id),
     batch: ({ items, mode }) => this.#batch(items, mode),
     stats: async () => this.status(),
-    verify: async () => JSON.parse(await this.#engine.call("verify")) as VerifyReport,
+    verify: () => this.#verify(),
     exportStart: () => this.#exportStart(),
     exportRead: async ({ offset, length }) => this.#engine.call("exportRead", offset, length),
     exportEnd: async () => this.#exportEnd(),
@@ -310,6 +310,13 @@ export class Runner {
     return { changes: raw.totalChanges() - before, lastInsertRowid: shrink(raw.lastInsertRowid()), rows: undefined };
   }
 
+  async #verify(): Promise<VerifyReport> {
+    const report = JSON.parse(await this.#engine.call("verify")) as VerifyReport;
+    // What another tab has written since it took the database over would look like damage.
+    if (!report.ok) await this.#engine.owned();
+    return report;
+  }
+
   async #exportStart(): Promise<{ bytes: number }> {
     if (this.#exporting) throw new DataSyncError("Busy", "An export is under way. Wait for it to end, or cancel its stream.");
     const bytes = await this.#engine.call("exportStart");
@@ -353,6 +360,8 @@ export class Runner {
       }
       out.push({ name, bytes: whole });
     }
+    // ORDER: after everything was read. Raw bytes say not whose they are; who is the owner now was it all the time.
+    await this.#engine.owned();
     return out;
   }
 

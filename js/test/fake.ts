@@ -1,6 +1,7 @@
 // A session without wasm, for the tests of the queue: a list of values and a few words.
 //
-// PUT ? appends, GET returns all, BEGIN / COMMIT / ROLLBACK, FAIL fails, ABORT fails and rolls back, TRAP traps.
+// PUT ? appends, GET returns all, BEGIN / COMMIT / ROLLBACK, FAIL fails, ABORT fails and rolls back, DAMAGED reads a
+// damaged block, TRAP traps.
 // As in SQLite, what only begins or ends a transaction is read-only. `barrier` decides how a settle ends.
 
 import { Engine, type Prepared, type RawSession } from "../src/engine.ts";
@@ -32,14 +33,14 @@ export class FakeSession {
     const end = semicolon < 0 ? rest.length : semicolon + 1;
     const text = rest.slice(blank, end).replace(/;$/, "").trim();
     const word = (text.split(" ")[0] ?? "").toUpperCase();
-    if (!/^(PUT|GET|BEGIN|COMMIT|ROLLBACK|FAIL|ABORT|TRAP|SAVEPOINT|RELEASE|PRAGMA)$/.test(word)) {
+    if (!/^(PUT|GET|BEGIN|COMMIT|ROLLBACK|FAIL|ABORT|TRAP|DAMAGED|SAVEPOINT|RELEASE|PRAGMA)$/.test(word)) {
       throw Object.assign(new Error(`near "${word}": syntax error`), { kind: "Sql", code: 1 });
     }
     if (word === "PRAGMA") this.pragmas.push(text);
     this.#last += 1;
     this.#statements.set(this.#last, { sql: word, params: [], at: 0 });
     const parameters = [...text.matchAll(/[?]|:\w+/g)].map(([name]) => (name === "?" ? null : name));
-    return { id: this.#last, tail: from + end, columns: word === "GET" ? ["value"] : [], parameters, readonly: !/^(PUT|FAIL|ABORT|TRAP)$/.test(word) };
+    return { id: this.#last, tail: from + end, columns: word === "GET" ? ["value"] : [], parameters, readonly: !/^(PUT|FAIL|ABORT|TRAP|DAMAGED)$/.test(word) };
   }
   bind(id: number, chunk: Uint8Array): void {
     this.#of(id).params = decodeArrays(chunk)[0] ?? [];
@@ -75,6 +76,8 @@ export class FakeSession {
         this.values = this.#before ?? this.values;
         this.#before = undefined;
         throw Object.assign(new Error("disk full"), { kind: "Full", code: 13 });
+      case "DAMAGED":
+        throw Object.assign(new Error("block 7 is not what was written"), { kind: "Corrupt", code: 10 });
       case "TRAP":
         throw new WebAssembly.RuntimeError("unreachable");
     }
@@ -116,6 +119,8 @@ export class FakeSession {
   async refill(): Promise<boolean> {
     return false;
   }
+  /** Rejects when another tab has taken the database over. */
+  owned: () => Promise<void> = async () => {};
   status(): string {
     return JSON.stringify({ committed: this.values.length, durable: this.durable, folds: 0, logBytes: 0, segments: 1 });
   }
@@ -127,6 +132,16 @@ export class FakeSession {
   }
   lastInsertRowid(): bigint {
     return BigInt(this.values.length);
+  }
+  report = { ok: true };
+  verify(): string {
+    return JSON.stringify(this.report);
+  }
+  storeFiles(): string {
+    return JSON.stringify([{ name: "base.db", bytes: 3 }]);
+  }
+  storeRead(): Uint8Array {
+    return new Uint8Array([1, 2, 3]);
   }
   close(): void {
     if (this.#statements.size > 0) throw new Error(`${this.#statements.size} statements are left`);

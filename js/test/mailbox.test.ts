@@ -71,6 +71,25 @@ test("a_barrier_in_which_the_wasm_traps_answers_nobody", async () => {
   }
 });
 
+test("what_a_deposed_tab_reads_is_fenced_and_not_called_damage", async () => {
+  const { session, run } = await opened();
+  await assert.rejects(run("DAMAGED"), { kind: "Corrupt" }, "nobody else has the database");
+  session.owned = () => Promise.reject(Object.assign(new Error("the browser refuses"), { kind: "Io" }));
+  await assert.rejects(run("DAMAGED"), { kind: "Corrupt" }, "nobody knows better");
+  session.owned = () => Promise.reject(Object.assign(new Error("another tab took it"), { kind: "Fenced" }));
+  await assert.rejects(run("DAMAGED"), { kind: "Fenced", message: /another tab/ });
+});
+
+test("raw_files_and_a_report_of_a_deposed_tab_are_an_error_and_no_mixture", async () => {
+  const { session, call } = await opened();
+  assert.deepEqual(await call({ op: "exportStore" }), [{ name: "base.db", bytes: new Uint8Array([1, 2, 3]) }]);
+  session.owned = () => Promise.reject(Object.assign(new Error("another tab took it"), { kind: "Fenced" }));
+  assert.deepEqual(await call({ op: "verify" }), { ok: true });
+  session.report = { ok: false };
+  await assert.rejects(call({ op: "verify" }), { kind: "Fenced" });
+  await assert.rejects(call({ op: "exportStore" }), { kind: "Fenced" });
+});
+
 test("applied_answers_do_not_wait_and_are_synced_soon", async () => {
   const { session, run, call } = await opened("applied");
   await run("PUT ?", [1]);

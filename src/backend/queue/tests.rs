@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::backend::Backend;
-use crate::backend::queue::{BATCH_BYTES, Memory};
+use crate::backend::queue::{BATCH_BYTES, Fence, Memory, Queue};
 use crate::backend::sim::{SimOrigin, TransactionFate};
 use crate::block::{BLOCK_SIZE, SegmentId};
 use crate::error::ErrorKind;
@@ -89,6 +89,24 @@ fn dead_queue_takes_nothing_and_shows_nothing() {
         let error = tab.apply(&Op::Create(Area::Sums)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Poisoned);
         assert_eq!(tab.read(Area::Base, 0, &mut [0; 8]).unwrap_err().kind(), ErrorKind::Poisoned);
+    }
+}
+
+#[test]
+fn deposed_owner_that_looks_takes_nothing_and_shows_nothing() {
+    let ours = Fence { owner: 3, number: 7 };
+    let theirs = Fence { owner: 4, number: 9 };
+    let later = Fence { number: 8, ..ours };
+    for (found, kind) in [(Some(theirs), ErrorKind::Fenced), (None, ErrorKind::Lost)] {
+        let mut queue = Queue::new("t", ours, SMALL);
+        queue.apply(&Op::Create(Area::Base)).unwrap();
+        queue.looked(Some(later)).unwrap();
+        queue.looked(found).unwrap_err();
+        let read = queue.read(Area::Base, 0, &mut [0; 8]).unwrap_err();
+        assert_eq!(read.kind(), kind);
+        assert!(read.message().contains("open it again"), "{read}");
+        assert_eq!(queue.apply(&Op::Create(Area::Sums)).unwrap_err().kind(), kind);
+        assert!(queue.take().is_some(), "the fence decides what becomes of what was queued");
     }
 }
 

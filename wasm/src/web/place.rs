@@ -133,6 +133,18 @@ impl Keeper {
         }
     }
 
+    /// Asks the place whether the database is still this worker's.
+    ///
+    /// # Errors
+    /// `Fenced`, `Lost`: it is not.
+    pub(super) async fn owned(&self) -> Result<()> {
+        match self {
+            // Nobody else can have what these hold.
+            Self::Memory(_) | Self::Opfs(_) => Ok(()),
+            Self::IndexedDb(database) => database.owned().await,
+        }
+    }
+
     /// Whether calls may read now. If not, [`Keeper::quiet`] waits for it.
     pub(super) fn is_quiet(&self) -> bool {
         match self {

@@ -248,6 +248,14 @@ impl Session {
         Ok(())
     }
 
+    /// Resolves if the database is still this worker's: asked when bytes look damaged that may be a new owner's.
+    ///
+    /// # Errors
+    /// Thrown as an `Error` with a `kind`: `Fenced`, `Lost`.
+    pub async fn owned(&self) -> Result<(), JsValue> {
+        self.keeper.owned().await.map_err(|error| thrown(error.into()))
+    }
+
     /// Whether calls may read now; always, unless a `reader` was given.
     #[wasm_bindgen(js_name = isQuiet)]
     #[must_use]

@@ -183,6 +183,35 @@ pub fn read_on_a_dead_connection_connects_anew() {
     assert_eq!(store.traffic().reconnects, 1);
 }
 
+pub fn what_a_deposed_owner_reads_is_fenced_once_it_has_looked() {
+    let medium = OnDemand::new();
+    let mut expected = Expected::new();
+    let first = medium.open_store();
+    let zombie = opened(&first);
+    let all: Vec<u64> = (0..60).collect();
+    commit(&zombie, &mut expected, &all, 40);
+    zombie.compact().unwrap();
+    flush(&first).unwrap();
+    wait(owned(&first)).unwrap();
+    let view = zombie.snapshot().unwrap();
+    let second = medium.open_store();
+    let volume = opened(&second);
+    commit(&volume, &mut expected, &all, 50);
+    volume.compact().unwrap();
+    flush(&second).unwrap();
+    let read = |block| view.read(BlockNo(block), &mut [0; 4096]).unwrap_err();
+    assert_eq!(read(50).kind(), ErrorKind::Corrupt, "the new owner's bytes are not taken for ours");
+    says(&wait(owned(&first)).unwrap_err(), ErrorKind::Fenced, &[&medium.path(), "another tab", "open it again"]);
+    assert_eq!(read(51).kind(), ErrorKind::Fenced);
+    wait(owned(&second)).unwrap();
+    check(&volume.snapshot().unwrap(), &expected);
+}
+
+fn owned(store: &IndexedDb) -> impl Future<Output = Result<(), Error>> + use<> {
+    let store = store.clone();
+    async move { store.owned().await }
+}
+
 pub fn vanished_database_is_lost_until_it_is_destroyed() {
     let medium = OnDemand::new();
     crashed(&medium);
