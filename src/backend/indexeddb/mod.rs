@@ -14,6 +14,7 @@ mod pump;
 mod read;
 mod records;
 mod trouble;
+mod watch;
 mod witness;
 
 use std::future::Future;

@@ -183,6 +183,22 @@ pub fn read_on_a_dead_connection_connects_anew() {
     assert_eq!(store.traffic().reconnects, 1);
 }
 
+pub fn read_that_is_never_answered_connects_anew_and_then_says_so() {
+    let medium = OnDemand::new();
+    let store = medium.open_store();
+    store.apply(&Op::Create(Area::Base)).unwrap();
+    store.apply(&write(Area::Base, 0, &blocks(5, 200))).unwrap();
+    flush(&store).unwrap();
+    // Patience in hundredths; a request of which nothing is heard.
+    script("const old = setTimeout; globalThis.setTimeout = (call, ms) => old(call, ms / 100);", &[]);
+    hijack("IDBObjectStore", "get", 1, 1, "return {};");
+    has(&store, Area::Base, &blocks(5, 200));
+    assert_eq!(store.traffic().reconnects, 1);
+    hijack("IDBObjectStore", "get", 1, 9, "return {};");
+    let error = store.read(Area::Base, 0, &mut [0; 8]).unwrap_err();
+    says(&error, ErrorKind::Io, &[&medium.path(), "not answered", "reload the page"]);
+}
+
 pub fn what_a_deposed_owner_reads_is_fenced_once_it_has_looked() {
     let medium = OnDemand::new();
     let mut expected = Expected::new();
