@@ -44,7 +44,7 @@ export interface RawSession {
   exportEnd(): void;
   importStart(bytes: number): void;
   importWrite(bytes: Uint8Array): void;
-  importEnd(): void;
+  importEnd(witnessed: boolean): void;
   importCancel(): void;
   storeFiles(): string;
   storeRead(name: string, offset: number, length: number): Uint8Array;

@@ -33,7 +33,9 @@ export class Runner {
   #lastCursor = 0;
   #exporting = false;
   #importing = false;
+  /** What the connection does with its commits, and what the call at hand wants of its own. */
   #witnessed = false;
+  #wanted = false;
   /** What runs belongs to a transaction of somebody who ends it in another way. */
   #inside = false;
   /** A batch is under way. */
@@ -57,6 +59,7 @@ export class Runner {
       await this.#plain(`PRAGMA datasync_durability = ${witnessed ? "witnessed" : "applied"}`);
       this.#witnessed = witnessed;
     }
+    this.#wanted = witnessed;
     this.#inside = tx !== undefined;
     this.#changed = false;
     return handler(args, tx);
@@ -339,8 +342,10 @@ export class Runner {
   }
 
   async #importEnd(): Promise<undefined> {
-    await this.#engine.call("importEnd");
+    await this.#engine.call("importEnd", this.#wanted);
     this.#importing = false;
+    // It came with a new connection.
+    this.#witnessed = false;
     this.#statements.changed();
   }
 

@@ -133,6 +133,13 @@ export class FakeSession {
   lastInsertRowid(): bigint {
     return BigInt(this.values.length);
   }
+  importStart(): void {}
+  importWrite(bytes: Uint8Array): void {
+    this.values.push(...bytes);
+  }
+  importEnd(witnessed: boolean): void {
+    this.pragmas.push(`import, witnessed: ${witnessed}`);
+  }
   report = { ok: true };
   verify(): string {
     return JSON.stringify(this.report);

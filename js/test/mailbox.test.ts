@@ -109,6 +109,17 @@ test("a_witnessed_commit_is_asked_for_once_and_taken_back", async () => {
   assert.deepEqual(session.pragmas, ["PRAGMA datasync_durability = witnessed", "PRAGMA datasync_durability = applied"]);
 });
 
+test("an_import_is_witnessed_as_its_session_and_so_is_what_comes_after_it", async () => {
+  const { session, run, call } = await opened("witnessed");
+  await run("PUT ?", [1]);
+  await call({ op: "importStart", id: 1, bytes: 1 });
+  await call({ op: "importWrite", bytes: new Uint8Array(1) }, { tx: 1 });
+  await call({ op: "importEnd" }, { tx: 1 });
+  await run("PUT ?", [2]);
+  const witnessed = "PRAGMA datasync_durability = witnessed";
+  assert.deepEqual(session.pragmas, [witnessed, "import, witnessed: true", witnessed]);
+});
+
 test("calls_of_others_wait_until_the_transaction_is_over", async () => {
   const { session, run, call } = await opened();
   await call({ op: "begin", id: 1 });

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use datasync::backend::Backend;
-use datasync::block::Lsn;
+use datasync::block::{Durability, Lsn};
 use datasync::{Checksum, Database, ErrorKind, Options, Volume};
 use rusqlite::Connection;
 
@@ -393,13 +393,14 @@ impl Engine {
         outcome
     }
 
-    /// Commits the import. Statements are gone afterwards: prepare them again.
+    /// Commits the import, `witnessed` or as every commit. Afterwards statements are gone, and so is what was set on
+    /// the connection: prepare them, and set it, again.
     ///
     /// # Errors
     /// `Misuse`: bytes are missing. `Full`: nothing was changed. `Indeterminate`, `Io`, `Poisoned`.
-    pub fn import_end(&mut self) -> Outcome<()> {
+    pub fn import_end(&mut self, witnessed: bool) -> Outcome<()> {
         let Some(import) = self.import.take() else { return Err(Failure::misuse("no import was begun")) };
-        import.finish()?;
+        import.finish(if witnessed { Durability::Witnessed } else { Durability::Applied })?;
         // Another schema may have the same number: nothing of this connection may be kept.
         self.statements.clear();
         self.connection = None;

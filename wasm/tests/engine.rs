@@ -113,7 +113,7 @@ fn wrong_calls_are_misuse_and_change_nothing() {
         engine.step(id + 1, 1, 1).map(|_| ()).unwrap_err().kind,
         engine.export_read(0, 1).unwrap_err().kind,
         engine.import_write(&[0]).unwrap_err().kind,
-        engine.import_end().unwrap_err().kind,
+        engine.import_end(false).unwrap_err().kind,
     ];
     assert!(kinds.iter().all(|kind| *kind == "Misuse"), "{kinds:?}");
     run(&mut engine, "BEGIN").unwrap();
@@ -157,6 +157,23 @@ fn what_was_imported_is_one_commit_and_a_cancelled_import_none() {
     assert_eq!(run(&mut engine, "SELECT count(*) FROM t").unwrap().1, Some(2));
     engine.import_start(bytes).unwrap();
     file.chunks(777).for_each(|part| engine.import_write(part).unwrap());
-    engine.import_end().unwrap();
+    engine.import_end(false).unwrap();
     assert_eq!(run(&mut engine, "SELECT count(*) FROM t").unwrap().1, Some(1));
+}
+
+#[test]
+fn a_witnessed_import_has_its_proof_when_its_call_returns() {
+    for witnessed in [true, false] {
+        let memory = Memory::new();
+        let mut engine = open(&memory);
+        run(&mut engine, "CREATE TABLE t(x)").unwrap();
+        let bytes = engine.export_start().unwrap();
+        let file = engine.export_read(0, usize::try_from(bytes).unwrap()).unwrap();
+        engine.export_end();
+        engine.import_start(bytes).unwrap();
+        engine.import_write(&file).unwrap();
+        engine.import_end(witnessed).unwrap();
+        let recovery = open(&memory.copy()).recovery();
+        assert_eq!(recovery.contains("\"unprovenCommits\":0"), witnessed, "{recovery}");
+    }
 }

@@ -178,9 +178,10 @@ twice! {
     import_write "importWrite" import_write_jspi "importWrite_jspi" (bytes: &[u8]) -> () =
         |session, bytes| session.run(|engine| engine.import_write(bytes));
 
-    /// Commits the import; every statement is gone then.
-    import_end "importEnd" import_end_jspi "importEnd_jspi" () -> () =
-        |session| session.run(Engine::import_end);
+    /// Commits the import, with its proof if it is to be `witnessed`. Every statement is gone then, and the connection
+    /// is a new one.
+    import_end "importEnd" import_end_jspi "importEnd_jspi" (witnessed: bool) -> () =
+        |session, witnessed| session.run(|engine| engine.import_end(witnessed));
 
     /// The store's own files: JSON of `[{name, bytes}]`.
     store_files "storeFiles" store_files_jspi "storeFiles_jspi" () -> String = |session| session.run(|_| {
