@@ -84,7 +84,11 @@ export class Mailbox {
     switch (message.type) {
       case "calls":
         this.#queue.push(...message.calls);
-        for (const call of message.calls) if (call.request.op === "close") this.#giveUpOwner();
+        for (const { request, tx } of message.calls) {
+          if (request.op === "close") this.#giveUpOwner();
+          // Heard is enough: it may have to wait for a barrier before it runs.
+          if (tx !== undefined && tx === this.#ownership.owner) this.#ownership.stir();
+        }
         void this.#drain();
         return;
       case "cancel":
@@ -115,8 +119,14 @@ export class Mailbox {
     } finally {
       this.#busy = false;
     }
-    this.#ownership.rest(this.#queue.length > 0);
+    void this.#restOwner();
     this.#rest();
+  }
+
+  /** The owner may be asleep: nothing runs, and every answer that it waits for has left. */
+  async #restOwner(): Promise<void> {
+    await this.#settling?.rest();
+    if (!this.#busy) this.#ownership.rest(this.#queue.length > 0);
   }
 
   /** Where in the queue the next call is that may run; -1 if there is none. */
@@ -147,7 +157,6 @@ export class Mailbox {
     this.#cancelled = false;
     const durability = call.durability ?? this.#session?.durability;
     const now = durability === "applied" && call.request.op !== "sync";
-    if (call.tx !== undefined && call.tx === this.#ownership.owner) this.#ownership.stir();
     try {
       const ok = await this.#execute(call);
       return { answer: { id: call.id, ok }, transfer: transfersOf(ok), now };
@@ -312,7 +321,7 @@ export class Mailbox {
       else if (more) this.#rest(0, idle);
       else if (!idle) this.#rest(IDLE_MS, true);
       // Calls may have come meanwhile that only wait for the owner.
-      this.#ownership.rest(this.#queue.length > 0);
+      void this.#restOwner();
     });
   }
 

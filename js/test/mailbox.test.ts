@@ -174,6 +174,46 @@ test("a_transaction_that_sleeps_while_others_wait_is_rolled_back_and_told_why", 
   await assert.rejects(call({ op: "commit", id: 1 }, { tx: 1 }), { kind: "Expired", message: /use tx/ });
 });
 
+test("a_transaction_does_not_sleep_while_it_waits_for_a_barrier", async () => {
+  const { session, run, call } = await opened();
+  const barrier = gate();
+  session.barrier = barrier.wait;
+  const first = run("PUT ?", ["first"]);
+  await rest();
+  const begun = call({ op: "begin", id: 1, idleMs: 20 });
+  await rest();
+  const other = run("PUT ?", ["other"]);
+  await rest(60);
+  session.barrier = undefined;
+  barrier.open();
+  await Promise.all([first, begun]);
+  await run("PUT ?", ["mine"], { tx: 1 });
+  await call({ op: "commit", id: 1 }, { tx: 1 });
+  await other;
+  assert.deepEqual(session.values, ["first", "mine", "other"]);
+});
+
+test("a_call_of_the_transaction_that_runs_for_long_is_no_sleep", async () => {
+  const { session, run, call } = await opened();
+  await call({ op: "begin", id: 1, idleMs: 20 });
+  await run("PUT ?", ["mine"], { tx: 1 });
+  const tending = gate();
+  let tends = 0;
+  session.tend = () => (tends += 1) === 1 ? (tending.wait().then(() => false) as never) : false;
+  await rest(40);
+  assert.equal(tends, 1);
+  const step = session.step.bind(session);
+  session.step = (id, rows) => rest(60).then(() => step(id, rows)) as never;
+  // Both are heard while the worker tends.
+  const long = run("PUT ?", ["long"], { tx: 1 }), other = run("PUT ?", ["other"]);
+  tending.open();
+  await long;
+  session.step = step;
+  await call({ op: "commit", id: 1 }, { tx: 1 });
+  await other;
+  assert.deepEqual(session.values, ["mine", "long", "other"]);
+});
+
 test("a_batch_is_all_or_nothing", async () => {
   const { session, call } = await opened();
   const items = [{ sql: "PUT ?", params: [1] }, { sql: "FAIL", params: undefined }];
