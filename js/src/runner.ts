@@ -31,7 +31,9 @@ export class Runner {
   readonly #statements: Statements;
   readonly #cursors = new Map<number, Cursor>();
   #lastCursor = 0;
-  #exporting = false;
+  /** The number of the export under way. */
+  #exporting: number | undefined;
+  #lastExport = 0;
   #importing = false;
   /** What the connection does with its commits, and what the call at hand wants of its own. */
   #witnessed = false;
@@ -83,8 +85,8 @@ export class Runner {
     stats: async () => this.status(),
     verify: () => this.#verify(),
     exportStart: () => this.#exportStart(),
-    exportRead: async ({ offset, length }) => this.#engine.call("exportRead", offset, length),
-    exportEnd: async () => this.#exportEnd(),
+    exportRead: ({ exporting, offset, length }) => this.#exportRead(exporting, offset, length),
+    exportEnd: async ({ exporting }) => this.#exportEnd(exporting),
     importStart: ({ bytes }) => this.#importStart(bytes),
     importWrite: async ({ bytes }) => void (await this.#engine.call("importWrite", bytes)),
     importEnd: () => this.#importEnd(),
@@ -320,16 +322,23 @@ export class Runner {
     return report;
   }
 
-  async #exportStart(): Promise<{ bytes: number }> {
-    if (this.#exporting) throw new DataSyncError("Busy", "An export is under way. Wait for it to end, or cancel its stream.");
+  async #exportStart(): Promise<Result<"exportStart">> {
+    if (this.#exporting !== undefined) throw new DataSyncError("Busy", "An export is under way. Wait for it to end, or cancel its stream.");
     const bytes = await this.#engine.call("exportStart");
-    this.#exporting = true;
-    return { bytes };
+    this.#exporting = ++this.#lastExport;
+    return { exporting: this.#exporting, bytes };
   }
 
-  #exportEnd(): undefined {
-    if (this.#exporting) this.#engine.raw.exportEnd();
-    this.#exporting = false;
+  async #exportRead(exporting: number, offset: number, length: number): Promise<Uint8Array> {
+    if (exporting === this.#exporting) return this.#engine.call("exportRead", offset, length);
+    // Another one may have begun since: its bytes are of another state.
+    throw new DataSyncError("Expired", "This export is over, because an import replaced the database. Export it again.");
+  }
+
+  #exportEnd(exporting = this.#exporting): undefined {
+    if (exporting === undefined || exporting !== this.#exporting) return;
+    this.#engine.raw.exportEnd();
+    this.#exporting = undefined;
   }
 
   async #importStart(bytes: number): Promise<undefined> {

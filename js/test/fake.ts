@@ -133,7 +133,16 @@ export class FakeSession {
   lastInsertRowid(): bigint {
     return BigInt(this.values.length);
   }
-  importStart(): void {}
+  exportStart(): number {
+    return this.values.length;
+  }
+  exportRead(offset: number, length: number): Uint8Array {
+    return new Uint8Array(this.values.slice(offset, offset + length) as number[]);
+  }
+  exportEnd(): void {}
+  importStart(): void {
+    this.values = [];
+  }
   importWrite(bytes: Uint8Array): void {
     this.values.push(...bytes);
   }

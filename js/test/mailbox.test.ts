@@ -120,6 +120,20 @@ test("an_import_is_witnessed_as_its_session_and_so_is_what_comes_after_it", asyn
   assert.deepEqual(session.pragmas, [witnessed, "import, witnessed: true", witnessed]);
 });
 
+test("an_export_that_an_import_ended_never_goes_on_as_another_one", async () => {
+  const { run, call } = await opened();
+  for (const n of [1, 2]) await run("PUT ?", [n]);
+  const first = await call({ op: "exportStart" });
+  assert.deepEqual(await call({ op: "exportRead", offset: 0, length: 1, ...first }), new Uint8Array([1]));
+  await call({ op: "importStart", id: 1, bytes: 2 });
+  await call({ op: "importWrite", bytes: new Uint8Array([8, 9]) }, { tx: 1 });
+  await call({ op: "importEnd" }, { tx: 1 });
+  const second = await call({ op: "exportStart" });
+  await assert.rejects(call({ op: "exportRead", offset: 1, length: 1, ...first }), { kind: "Expired", message: /again/ });
+  await call({ op: "exportEnd", ...first });
+  assert.deepEqual(await call({ op: "exportRead", offset: 1, length: 1, ...second }), new Uint8Array([9]));
+});
+
 test("calls_of_others_wait_until_the_transaction_is_over", async () => {
   const { session, run, call } = await opened();
   await call({ op: "begin", id: 1 });
