@@ -382,10 +382,18 @@ export class Runner {
   async #close(): Promise<undefined> {
     for (const cursor of [...this.#cursors.keys()]) this.#uncursor(cursor);
     this.#exportEnd();
-    if (this.inTransaction()) await this.#plain("ROLLBACK");
-    this.#statements.clear();
-    await this.#engine.call("close");
+    let failed: unknown;
+    try {
+      if (this.inTransaction()) await this.#plain("ROLLBACK");
+      this.#statements.clear();
+      await this.#engine.call("close");
+    } catch (error) {
+      if (error instanceof WebAssembly.RuntimeError) throw error;
+      failed = error;
+    }
+    // Whatever failed: what is queued for IndexedDB goes out, and the place is given back.
     await this.#engine.raw.closed();
+    if (failed !== undefined) throw failed;
   }
 }
 

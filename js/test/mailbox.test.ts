@@ -316,6 +316,17 @@ test("closing_rolls_back_a_transaction_that_is_not_over", async () => {
   assert.deepEqual(session.values, []);
 });
 
+test("a_close_that_fails_gives_the_place_back_all_the_same", async () => {
+  const { session, call } = await opened();
+  let closed = 0;
+  session.closed = async () => void (closed += 1);
+  session.close = () => {
+    throw Object.assign(new Error("no room to fold"), { kind: "Full" });
+  };
+  await assert.rejects(call({ op: "close" }), { kind: "Full" });
+  assert.equal(closed, 1);
+});
+
 test("a_close_that_was_sent_while_a_transaction_begins_does_not_wait_for_it", async () => {
   const { session, run, send, number } = await opened();
   const [begun, closed] = send(number({ op: "begin", id: 1 }), number({ op: "close" }));
