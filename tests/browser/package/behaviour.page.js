@@ -412,6 +412,27 @@ export const promises = {
     await fails(use.destroy(use.name), "Busy");
   },
 
+  async everybody_who_waits_gets_a_turn(use) {
+    if (!use.keeps) return;
+    const first = await use.db();
+    await first.exec("CREATE TABLE t(a)");
+    let left = 3;
+    const turns = [1, 2, 3].map(async (n) => {
+      const db = await use.db({ wait: true });
+      await db.exec("INSERT INTO t VALUES (?)", [n]);
+      left -= 1;
+      // Whoever waits may have asked before anybody listened here.
+      if (left > 0) await new Promise((resolve) => void db.on("wanted", resolve));
+      await db.close();
+    });
+    await wait(50);
+    first.on("wanted", () => void first.close());
+    const late = wait(10_000).then(() => `${left} still wait`);
+    equal(await Promise.race([Promise.all(turns).then(() => "all had it"), late]), "all had it");
+    const last = await use.db();
+    equal(await last.get("SELECT count(*) AS n FROM t"), { n: 3 });
+  },
+
   async a_deposed_tab_is_told_so_and_sees_no_damage(use) {
     if (use.backend !== "indexeddb") return;
     const many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 400)";
