@@ -80,6 +80,8 @@ export class Engine {
   readonly raw: RawSession;
   /** Whether calls may be suspended. Nothing else may be called meanwhile. */
   readonly suspends: boolean;
+  /** What ended the wasm in the middle of a call: whatever is asked of it afterwards is refused, for the wrong reason. */
+  trapped: unknown;
   readonly #blocks: boolean;
 
   constructor(raw: RawSession, waiting: Waiting) {
@@ -91,7 +93,19 @@ export class Engine {
   /** Calls `method`; what it returns is a promise if the medium has to be waited for. */
   call<K extends Reading>(method: K, ...args: Parameters<RawSession[K]>): Returned<K> | Promise<Returned<K>> {
     if (this.#blocks && !this.raw.isQuiet()) return this.raw.quiet().then(() => this.call(method, ...args));
-    return invoke(this.raw, method, this.suspends, args) as Returned<K> | Promise<Returned<K>>;
+    try {
+      const result = invoke(this.raw, method, this.suspends, args);
+      if (result instanceof Promise) result.catch((error: unknown) => this.#look(error));
+      return result as Returned<K> | Promise<Returned<K>>;
+    } catch (error) {
+      this.#look(error);
+      throw error;
+    }
+  }
+
+  /** What the wasm has to say for itself has a kind; what has none went through it without leaving it in order. */
+  #look(error: unknown): void {
+    if (typeof (error as { kind?: unknown } | null)?.kind !== "string") this.trapped ??= error;
   }
 
   /** Rejects with `Fenced` or `Lost` if the database is no longer this worker's, with `Io` if the browser does not say. */

@@ -268,6 +268,9 @@ export class Mailbox {
     await this.#settling?.rest();
     try {
       await runner.run("close", {}, call.tx);
+    } catch (error) {
+      this.#trap(error);
+      throw error;
     } finally {
       this.#session = this.#runner = this.#settling = undefined;
       session.leave();
@@ -396,10 +399,12 @@ export class Mailbox {
 
   /** A wasm that trapped is in no state to be asked again. Whether this is the end of it. */
   #trap(error: unknown): boolean {
-    if (!(error instanceof WebAssembly.RuntimeError)) return false;
+    // What was thrown on the way out, by a rollback or a statement given back, may have hidden it.
+    const trap = error instanceof WebAssembly.RuntimeError ? error : this.#session?.engine.trapped;
+    if (trap === undefined) return false;
     if (!this.#dead) {
       this.#dead = true;
-      this.#world.post({ type: "died", message: this.#world.lastWords() ?? error.message }, []);
+      this.#world.post({ type: "died", message: this.#world.lastWords() ?? partsOf(trap).message }, []);
     }
     return true;
   }

@@ -388,7 +388,7 @@ export class Runner {
       this.#statements.clear();
       await this.#engine.call("close");
     } catch (error) {
-      if (error instanceof WebAssembly.RuntimeError) throw error;
+      if (this.#engine.trapped !== undefined) throw error;
       failed = error;
     }
     // Whatever failed: what is queued for IndexedDB goes out, and the place is given back.

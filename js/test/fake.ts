@@ -24,6 +24,7 @@ export class FakeSession {
   #statements = new Map<number, { sql: string; params: unknown[]; at: number }>();
   #last = 0;
   #changes = 0;
+  #trapped = false;
 
   prepare(sql: string, from: number): Prepared | undefined {
     const rest = sql.slice(from);
@@ -79,6 +80,7 @@ export class FakeSession {
       case "DAMAGED":
         throw Object.assign(new Error("block 7 is not what was written"), { kind: "Corrupt", code: 10 });
       case "TRAP":
+        this.#trapped = true;
         throw new WebAssembly.RuntimeError("unreachable");
     }
     const chunk = encode([], 0);
@@ -95,6 +97,7 @@ export class FakeSession {
     this.#of(id).at = 0;
   }
   finalize(id: number): void {
+    this.#inOrder();
     if (!this.#statements.delete(id)) throw new Error(`statement ${id} was finalized twice`);
   }
   settleNow(): boolean {
@@ -110,6 +113,7 @@ export class FakeSession {
     this.durable = upTo;
   }
   inTransaction(): boolean {
+    this.#inOrder();
     return this.#before !== undefined;
   }
   tend(): boolean {
@@ -168,6 +172,10 @@ export class FakeSession {
     this.released = true;
   }
 
+  /** After a trap the session is as it was in the middle of that call. */
+  #inOrder(): void {
+    if (this.#trapped) throw Object.assign(new Error("another call is under way"), { kind: "Misuse" });
+  }
   #of(id: number) {
     const statement = this.#statements.get(id);
     if (!statement) throw new Error(`there is no statement ${id}`);

@@ -354,6 +354,25 @@ test("a_trap_ends_everything_and_says_so", async () => {
   assert.equal(posted.length, 0);
 });
 
+test("a_trap_in_the_midst_of_more_is_not_taken_for_what_it_leads_to", async () => {
+  const { call, run, posted } = await opened();
+  await call({ op: "begin", id: 1 });
+  void run("TRAP", undefined, { tx: 1 });
+  await rest();
+  assert.deepEqual(posted.at(-1), { type: "died", message: "unreachable" }, "in a transaction");
+  const more = ["PUT ?; TRAP; GET", "TRAP; GET"];
+  for (const sql of more) {
+    const other = await opened();
+    void other.run(sql, sql.includes("?") ? [1] : undefined);
+    await rest();
+    assert.deepEqual(other.posted.at(-1), { type: "died", message: "unreachable" }, sql);
+  }
+  const batch = await opened();
+  void batch.call({ op: "batch", items: [{ sql: "TRAP", params: undefined }], mode: "immediate" });
+  await rest();
+  assert.deepEqual(batch.posted.at(-1), { type: "died", message: "unreachable" }, "in a batch");
+});
+
 test("releasing_gives_the_storage_back_at_once", async () => {
   const { session, mailbox, isEnded } = await opened();
   mailbox.hear({ type: "release" });
