@@ -139,6 +139,7 @@ fn trouble_tests() -> &'static [Test] {
         databases_are_listed_and_destroyed,
         store_is_exported_and_imported_byte_for_byte,
         import_without_meta_is_refused_and_leaves_nothing,
+        import_that_was_deposed_removes_nothing,
         no_value_has_64_kib,
     }
 }

@@ -1,7 +1,7 @@
 //! What only IndexedDB has: transactions that fail, connections that die, tabs that take over, databases that
 //! vanish. The browser is made to fail by functions put in the place of its own.
 
-use datasync::backend::indexeddb::{IndexedDb, Options, list};
+use datasync::backend::indexeddb::{Import, IndexedDb, Options, list};
 use datasync::backend::{Backend, Source};
 use datasync::block::{BlockNo, Durability};
 use datasync::error::{Error, ErrorKind};
@@ -184,13 +184,14 @@ pub fn read_on_a_dead_connection_connects_anew() {
 }
 
 pub fn read_that_is_never_answered_connects_anew_and_then_says_so() {
+    // Patience in hundredths.
+    script("const old = setTimeout; globalThis.setTimeout = (call, ms) => old(call, ms / 100);", &[]);
     let medium = OnDemand::new();
     let store = medium.open_store();
     store.apply(&Op::Create(Area::Base)).unwrap();
     store.apply(&write(Area::Base, 0, &blocks(5, 200))).unwrap();
     flush(&store).unwrap();
-    // Patience in hundredths; a request of which nothing is heard.
-    script("const old = setTimeout; globalThis.setTimeout = (call, ms) => old(call, ms / 100);", &[]);
+    // A request of which nothing is heard.
     hijack("IDBObjectStore", "get", 1, 1, "return {};");
     has(&store, Area::Base, &blocks(5, 200));
     assert_eq!(store.traffic().reconnects, 1);
@@ -311,6 +312,24 @@ pub fn import_without_meta_is_refused_and_leaves_nothing() {
     let error = import(&medium.name, vec![("base.db".into(), blocks(1, 2))]).unwrap_err();
     says(&error, ErrorKind::NotAStore, &["META"]);
     assert!(!wait(list()).unwrap().contains(&medium.name));
+}
+
+pub fn import_that_was_deposed_removes_nothing() {
+    let medium = OnDemand::new();
+    let name = medium.name.clone();
+    let mut import = wait(async move { Import::begin(&name).await }).unwrap();
+    let mut expected = Expected::new();
+    let store = medium.open_store();
+    let volume = opened(&store);
+    commit(&volume, &mut expected, &[1, 2], 70);
+    flush(&store).unwrap();
+    let error = wait(async move {
+        import.file("base.db").await.unwrap();
+        import.cancel().await.unwrap_err()
+    });
+    says(&error, ErrorKind::Fenced, &[&medium.path(), "another tab"]);
+    drop((volume, store));
+    check_all(&medium, &expected);
 }
 
 pub fn no_value_has_64_kib() {
