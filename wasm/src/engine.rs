@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use datasync::backend::Backend;
 use datasync::block::{Durability, Lsn};
 use datasync::{Checksum, Database, ErrorKind, Options, Volume};
-use rusqlite::Connection;
+use rusqlite::{Connection, ffi};
 
 use crate::failure::{Failure, Outcome};
 use crate::raw::{self, Statement};
@@ -442,17 +442,26 @@ fn closed(volume: &Volume) -> Failure {
 fn connect(database: &Database, settings: &Settings) -> Outcome<Connection> {
     let connection = database.connection()?;
     let setup = format!(
-        "PRAGMA datasync_durability = applied; PRAGMA cache_size = -{}; PRAGMA foreign_keys = {}",
-        (settings.cache_bytes / 1024).clamp(64, 1 << 20),
+        "PRAGMA datasync_durability = applied; PRAGMA foreign_keys = {}; PRAGMA cache_size = -{}",
         u8::from(settings.foreign_keys),
+        (settings.cache_bytes / 1024).clamp(64, 1 << 20),
     );
-    let mut script = Script::new(setup)?;
+    match set_up(&connection, setup) {
+        // The last of them reads the schema. A database in which SQLite finds that damaged opens all the same: it can
+        // be exported, or replaced by an import.
+        Err(Failure { code: Some(ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB), .. }) | Ok(()) => Ok(connection),
+        Err(failure) => Err(failure),
+    }
+}
+
+fn set_up(connection: &Connection, statements: String) -> Outcome<()> {
+    let mut script = Script::new(statements)?;
     while !script.rest().is_empty() {
-        let (statement, used) = Statement::prepare(&connection, script.rest())?;
+        let (statement, used) = Statement::prepare(connection, script.rest())?;
         script.skip(used);
         if let Some(statement) = statement {
-            while statement.step(&connection)? {}
+            while statement.step(connection)? {}
         }
     }
-    Ok(connection)
+    Ok(())
 }
