@@ -71,6 +71,16 @@ async function query(session, sql, ...values) {
   }
 }
 
+/** Calls something before a method of IndexedDB's connections; returns what takes it away. */
+function instead(method, call) {
+  const whose = IDBDatabase.prototype, old = whose[method];
+  whose[method] = function (...given) {
+    call(given);
+    return old.apply(this, given);
+  };
+  return () => { whose[method] = old; };
+}
+
 async function close(session) {
   await session.close();
   await session.closed();
@@ -227,6 +237,26 @@ const promises = {
     same(JSON.parse(session.recovery()).kind, "unclean");
     same(await query(session, "SELECT count(*) FROM t"), [[2n]]);
     await close(session);
+  },
+
+  async "what was found is called durable only when a flush has lasted"(place, backend) {
+    if (backend !== "indexeddb") return;
+    const name = `found ${names++}`;
+    const made = await open(place, {}, name);
+    await query(made, "CREATE TABLE t(x)");
+    await close(made);
+    for (const options of [{}, { readOnly: true }]) {
+      const session = await open(place, options, name);
+      const numbers = () => JSON.parse(session.status());
+      same([numbers().durable, numbers().committed > 0], [0, true], shown(options));
+      let strict = 0;
+      const restore = instead("transaction", (given) => { strict += given[2].durability === "strict"; });
+      await session.settle();
+      restore();
+      ok(strict > 0, "nothing was strict");
+      same(numbers().durable, numbers().committed);
+      await close(session);
+    }
   },
 
   async "the files of a store come in where there is none"(place, backend) {

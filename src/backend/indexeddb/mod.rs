@@ -137,6 +137,12 @@ impl IndexedDb {
         Flushed { shared: Arc::clone(&self.shared), ticket }
     }
 
+    /// Whether what is flushed survives power loss.
+    #[must_use]
+    pub fn is_strict(&self) -> bool {
+        self.options.strict
+    }
+
     /// Asks the medium whether this worker still owns the database. What a deposed one reads may be of the new owner,
     /// and look like damage.
     ///

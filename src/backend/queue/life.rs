@@ -114,12 +114,14 @@ impl Death {
 impl Life {
     pub(super) fn new(fence: Fence) -> Self {
         let Fence { owner, number } = fence;
+        // Nobody said that what was found, or the takeover itself, survives power loss.
+        let strict_complete = number.saturating_sub(1);
         Self {
             owner,
             first: number,
             complete: number,
-            strict_complete: number,
-            wanted: number,
+            strict_complete,
+            wanted: strict_complete,
             answered: number,
             under_way: None,
             again: None,

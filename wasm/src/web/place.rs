@@ -114,6 +114,14 @@ impl Keeper {
         }
     }
 
+    /// Whether what was flushed survives power loss.
+    pub(super) fn is_strict(&self) -> bool {
+        match self {
+            Self::Memory(_) | Self::Opfs(_) => true,
+            Self::IndexedDb(database) => database.is_strict(),
+        }
+    }
+
     /// Whether everything applied is durable by now. If not, or if it is not to be, [`Keeper::flushed`] tells.
     pub(super) fn is_flushed(&self) -> bool {
         match self {

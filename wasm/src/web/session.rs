@@ -26,18 +26,22 @@ pub struct Session {
     keeper: Keeper,
     /// The last commit that has reached the place.
     flushed: Cell<Lsn>,
+    /// Whether that is sure to stay: what was found may have reached no more than a cache.
+    lasts: Cell<bool>,
 }
 
 impl Session {
     pub(super) fn new(engine: Engine, keeper: Keeper) -> Self {
         // What was found was there; what recovery adds to it is no commit.
         let flushed = Cell::new(engine.settled());
-        Self { engine: RefCell::new(engine), script: RefCell::default(), keeper, flushed }
+        let lasts = Cell::new(!keeper.lags());
+        Self { engine: RefCell::new(engine), script: RefCell::default(), keeper, flushed, lasts }
     }
 
     /// Everything up to this commit has reached the place.
     fn reached(&self, lsn: Lsn) {
         self.flushed.set(self.flushed.get().max(lsn));
+        self.lasts.set(self.keeper.is_strict());
     }
 
     fn engine(&self) -> Outcome<RefMut<'_, Engine>> {
@@ -291,7 +295,11 @@ impl Session {
     /// # Errors
     /// Thrown as an `Error` with a `kind`.
     pub fn status(&self) -> Result<String, JsValue> {
-        let flushed = if self.keeper.lags() { self.flushed.get() } else { Lsn(u64::MAX) };
+        let flushed = match (self.lasts.get(), self.keeper.lags()) {
+            (false, _) => Lsn(0),
+            (true, true) => self.flushed.get(),
+            (true, false) => Lsn(u64::MAX),
+        };
         self.run(|engine| Ok(self.keeper.describe(engine.status(self.keeper.backend(), flushed)).end()))
     }
 
