@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 
 use datasync::backend::Backend;
-use datasync::block::{Durability, Lsn};
-use datasync::{Checksum, Database, ErrorKind, Options, Volume};
+use datasync::block::{CommitId, Durability, Lsn};
+use datasync::{Checksum, Database, Error, ErrorKind, Options, Volume};
 use rusqlite::{Connection, ffi};
 
 use crate::failure::{Failure, Outcome};
@@ -281,6 +281,18 @@ impl Engine {
             Err(error) if matches!(error.kind(), ErrorKind::Full | ErrorKind::Busy) => Ok(false),
             outcome => Ok(outcome?),
         }
+    }
+
+    /// Why settling failed: a commit after `flushed` may be there after reopening, or not, unless the error says more.
+    #[must_use]
+    pub fn in_doubt(&self, error: Error, flushed: Lsn) -> Failure {
+        let doubtful = matches!(error.kind(), ErrorKind::Io | ErrorKind::Poisoned);
+        if !doubtful || self.settled <= flushed {
+            return error.into();
+        }
+        let id = CommitId { epoch: self.volume.stats().epoch, lsn: self.settled };
+        let message = format!("commit {id} may or may not survive: open the database again and look");
+        Error::new(ErrorKind::Indeterminate(id), message).caused_by(error).into()
     }
 
     /// The last commit that was settled.

@@ -259,6 +259,23 @@ const promises = {
     }
   },
 
+  async "a barrier that failed leaves commits in doubt and says which"(place, backend) {
+    if (backend !== "indexeddb") return;
+    const name = `doubt ${names++}`;
+    let session = await open(place, {}, name);
+    await query(session, "CREATE TABLE t(x)");
+    await session.settle();
+    await query(session, "INSERT INTO t VALUES (1)");
+    const restore = instead("transaction", () => { throw new DOMException("closing", "InvalidStateError"); });
+    const error = await throws("Indeterminate", () => session.settle());
+    restore();
+    ok(/^\d+\.\d+$/.test(error.commit) && /open the database again.*connection/.test(error.message), error.message);
+    session.release();
+    session = await open(place, {}, name);
+    same(await query(session, "SELECT count(*) FROM t"), [[0n]]);
+    await close(session);
+  },
+
   async "the files of a store come in where there is none"(place, backend) {
     if (place === places.memory) return;
     const [from, to] = [`files ${names++}`, `copy ${names++}`];

@@ -248,7 +248,7 @@ impl Session {
     pub async fn settle(&self) -> Result<(), JsValue> {
         let settled = self.run(|engine| engine.settle().map(|()| engine.settled()))?;
         let flushed = self.keeper.flushed().await;
-        self.run(|_| Ok(flushed?))?;
+        self.run(|engine| flushed.map_err(|error| engine.in_doubt(error, self.flushed.get())))?;
         self.reached(settled);
         Ok(())
     }
