@@ -27,8 +27,10 @@ interface Waiting {
 
 /** Operations outside a transaction that may have committed something when no answer comes. */
 const MAY_COMMIT: ReadonlySet<Op> = new Set<Op>([
-  "run", "statement", "cursor", "fetch", "commit", "batch", "importEnd", "importStore", "sync", "close",
+  "run", "statement", "cursor", "fetch", "batch", "importStore", "sync",
 ]);
+/** And those that end a transaction, or an import, with a commit. */
+const COMMITS: ReadonlySet<Op> = new Set<Op>(["commit", "importEnd"]);
 
 /** One worker. */
 export class Client {
@@ -196,8 +198,8 @@ export class Client {
 }
 
 function unanswered(waiting: Waiting, reason: string): DataSyncError {
-  const committing = waiting.op === "commit" || (waiting.tx === undefined && MAY_COMMIT.has(waiting.op));
-  if (waiting.sent && committing && waiting.op !== "close") {
+  const committing = COMMITS.has(waiting.op) || (waiting.tx === undefined && MAY_COMMIT.has(waiting.op));
+  if (waiting.sent && committing) {
     return new DataSyncError(
       "Indeterminate",
       `No answer came, because ${reason}. What this call changed is either there as a whole or not at all: ` +

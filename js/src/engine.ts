@@ -3,6 +3,8 @@
 // Must not know messages. The rule it keeps: a call that may read the medium goes through here, so that the
 // form that can be suspended is used where (and only where) the medium must be waited for.
 
+import { DataSyncError } from "./errors.ts";
+
 /** What `prepare` gives. */
 export interface Prepared {
   id: number;
@@ -30,6 +32,8 @@ export interface RawSession {
   isWhole(): boolean;
   tend(idle: boolean): boolean;
   refill(): Promise<boolean>;
+  /** Resolves if the database is still this worker's; rejects with `Fenced` or `Lost` if not. */
+  owned(): Promise<void>;
   /** Whether calls may read the medium now; if not, `quiet` waits for it. */
   isQuiet(): boolean;
   quiet(): Promise<void>;
@@ -45,7 +49,7 @@ export interface RawSession {
   exportEnd(): void;
   importStart(bytes: number): void;
   importWrite(bytes: Uint8Array): void;
-  importEnd(): void;
+  importEnd(witnessed: boolean): void;
   importCancel(): void;
   storeFiles(): string;
   storeRead(name: string, offset: number, length: number): Uint8Array;
@@ -72,12 +76,17 @@ type Returned<K extends Reading> = ReturnType<RawSession[K]>;
  */
 export type Waiting = "never" | "suspended" | "blocked";
 
+/** How long the browser may take to say whose the database is, ms. */
+const OWNED_MS = 30_000;
+
 /** A session, called in the form that fits. */
 export class Engine {
   /** The session itself, for the calls that never read. */
   readonly raw: RawSession;
   /** Whether calls may be suspended. Nothing else may be called meanwhile. */
   readonly suspends: boolean;
+  /** What ended the wasm in the middle of a call: whatever is asked of it afterwards is refused, for the wrong reason. */
+  trapped: unknown;
   readonly #blocks: boolean;
 
   constructor(raw: RawSession, waiting: Waiting) {
@@ -89,7 +98,33 @@ export class Engine {
   /** Calls `method`; what it returns is a promise if the medium has to be waited for. */
   call<K extends Reading>(method: K, ...args: Parameters<RawSession[K]>): Returned<K> | Promise<Returned<K>> {
     if (this.#blocks && !this.raw.isQuiet()) return this.raw.quiet().then(() => this.call(method, ...args));
-    return invoke(this.raw, method, this.suspends, args) as Returned<K> | Promise<Returned<K>>;
+    try {
+      const result = invoke(this.raw, method, this.suspends, args);
+      if (result instanceof Promise) result.catch((error: unknown) => this.#look(error));
+      return result as Returned<K> | Promise<Returned<K>>;
+    } catch (error) {
+      this.#look(error);
+      throw error;
+    }
+  }
+
+  /** What the wasm has to say for itself has a kind; what has none went through it without leaving it in order. */
+  #look(error: unknown): void {
+    if (typeof (error as { kind?: unknown } | null)?.kind !== "string") this.trapped ??= error;
+  }
+
+  /** Rejects with `Fenced` or `Lost` if the database is no longer this worker's, with `Io` if the browser does not say. */
+  async owned(): Promise<void> {
+    let timer;
+    const late = new Promise<never>((_, reject) => {
+      const error = new DataSyncError("Io", "The browser does not say whose the database is now. Reload the page.");
+      timer = setTimeout(reject, OWNED_MS, error);
+    });
+    try {
+      await Promise.race([this.raw.owned(), late]);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 }
 

@@ -22,6 +22,8 @@ export class Herald {
   #durable = 0;
   #folds = 0;
   #bytes = 0;
+  /** Who asked for the database when nobody listened: it may be while the page waits for `open`. */
+  #asked: string | undefined;
 
   constructor(post: (event: WireEvent) => void) {
     this.#post = post;
@@ -31,6 +33,7 @@ export class Herald {
   watch(events: readonly (keyof DatabaseEvents)[], numbers: Numbers | undefined): void {
     const before = this.#watched.size;
     this.#watched = new Set(events);
+    if (this.#asked !== undefined) this.wanted(this.#asked);
     if (!numbers || before > 0) return;
     try {
       this.#look(numbers);
@@ -66,7 +69,9 @@ export class Herald {
 
   /** Another tab asks for the database. */
   wanted(by: string): void {
-    if (this.#hears("wanted")) this.#post({ name: "wanted", data: { by } });
+    const heard = this.#hears("wanted");
+    this.#asked = heard ? undefined : by;
+    if (heard) this.#post({ name: "wanted", data: { by } });
   }
 
   /** Something failed that no call was waiting for. Told whether or not somebody listens. */

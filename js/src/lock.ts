@@ -23,6 +23,8 @@ export async function take(
   channel.onmessage = ({ data }: MessageEvent<{ wanted?: string } | null>) => {
     if (typeof data?.wanted === "string") wanted(data.wanted);
   };
+  // Those who wait have asked a holder that is gone.
+  channel.postMessage({ taken: true });
   return {
     release() {
       channel.close();
@@ -35,7 +37,11 @@ async function waitFor(
   id: string, wait: boolean | number, channel: BroadcastChannel,
 ): Promise<(() => void) | undefined> {
   if (wait === false || wait === 0) return undefined;
-  channel.postMessage({ wanted: globalThis.location?.href ?? "" });
+  const ask = () => channel.postMessage({ wanted: globalThis.location?.href ?? "" });
+  channel.onmessage = ({ data }: MessageEvent<{ taken?: boolean } | null>) => {
+    if (data?.taken) ask();
+  };
+  ask();
   return hold(id, typeof wait === "number" ? { signal: AbortSignal.timeout(wait) } : {});
 }
 

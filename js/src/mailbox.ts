@@ -4,7 +4,7 @@
 // is open only its own calls run; the answers of one turn leave together, after one barrier.
 
 import type { Engine } from "./engine.ts";
-import { asError, DataSyncError, partsOf } from "./errors.ts";
+import { asError, DataSyncError, partsOf, type ErrorKind } from "./errors.ts";
 import { Herald } from "./herald.ts";
 import { join } from "./joining.ts";
 import { Ownership } from "./ownership.ts";
@@ -25,6 +25,9 @@ const REFILL_MS = 200;
 const SOON_MS = 20;
 /** How long after the last call the newest commits get their durable proof, ms. */
 const IDLE_MS = 200;
+
+/** Errors behind which there may be another one, and what that can be: a better reason, to the same effect. */
+const BETTER: { [kind in ErrorKind]?: ErrorKind[] } = { Poisoned: ["Full", "Fenced", "Lost", "Io"], Corrupt: ["Fenced", "Lost"] };
 
 /** An open database, as `opening.ts` gives it. */
 export interface Session {
@@ -82,7 +85,11 @@ export class Mailbox {
     switch (message.type) {
       case "calls":
         this.#queue.push(...message.calls);
-        for (const call of message.calls) if (call.request.op === "close") this.#giveUpOwner();
+        for (const { request, tx } of message.calls) {
+          if (request.op === "close") this.#giveUpOwner();
+          // Heard is enough: it may have to wait for a barrier before it runs.
+          if (tx !== undefined && tx === this.#ownership.owner) this.#ownership.stir();
+        }
         void this.#drain();
         return;
       case "cancel":
@@ -113,8 +120,14 @@ export class Mailbox {
     } finally {
       this.#busy = false;
     }
-    this.#ownership.rest(this.#queue.length > 0);
+    void this.#restOwner();
     this.#rest();
+  }
+
+  /** The owner may be asleep: nothing runs, and every answer that it waits for has left. */
+  async #restOwner(): Promise<void> {
+    await this.#settling?.rest();
+    if (!this.#busy) this.#ownership.rest(this.#queue.length > 0);
   }
 
   /** Where in the queue the next call is that may run; -1 if there is none. */
@@ -188,7 +201,6 @@ export class Mailbox {
     this.#cancelled = false;
     const durability = call.durability ?? this.#session?.durability;
     const now = durability === "applied" && call.request.op !== "sync";
-    if (call.tx !== undefined && call.tx === this.#ownership.owner) this.#ownership.stir();
     try {
       const ok = await this.#execute(call);
       return { answer: { id: call.id, ok }, transfer: transfersOf(ok), now };
@@ -202,14 +214,21 @@ export class Mailbox {
     }
   }
 
-  /** A write that failed on its way to IndexedDB poisons what comes after it; the barrier knows why it failed. */
+  /**
+   * Why a call really failed. A write that failed on its way to IndexedDB poisons what comes after it; the barrier
+   * knows why it failed. What looks damaged may be what another tab has written since it took the database over.
+   */
   async #reason(error: unknown): Promise<unknown> {
-    const session = this.#session;
-    if (this.#dead || !session || partsOf(error).kind !== "Poisoned") return error;
-    return session.engine.raw.settle().then(
-      () => error,
-      (why: unknown) => (partsOf(why).kind === "Poisoned" ? error : why),
-    );
+    const engine = this.#session?.engine;
+    const { kind } = partsOf(error);
+    const better = BETTER[kind];
+    if (this.#dead || !engine || !better) return error;
+    try {
+      await (kind === "Corrupt" ? engine.owned() : engine.raw.settle());
+      return error;
+    } catch (why) {
+      return better.includes(partsOf(why).kind) ? why : error;
+    }
   }
 
   async #execute(call: Call): Promise<unknown> {
@@ -292,6 +311,9 @@ export class Mailbox {
     await this.#settling?.rest();
     try {
       await runner.run("close", {}, call.tx);
+    } catch (error) {
+      this.#trap(error);
+      throw error;
     } finally {
       this.#session = this.#runner = this.#settling = undefined;
       session.leave();
@@ -345,7 +367,7 @@ export class Mailbox {
       else if (more) this.#rest(0, idle);
       else if (!idle) this.#rest(IDLE_MS, true);
       // Calls may have come meanwhile that only wait for the owner.
-      this.#ownership.rest(this.#queue.length > 0);
+      void this.#restOwner();
     });
   }
 
@@ -362,7 +384,7 @@ export class Mailbox {
       return folding || filling;
     } catch (error) {
       this.#trap(error);
-      this.#herald.error(asError(error));
+      this.#herald.error(asError(await this.#reason(error)));
       return false;
     }
   }
@@ -420,10 +442,12 @@ export class Mailbox {
 
   /** A wasm that trapped is in no state to be asked again. Whether this is the end of it. */
   #trap(error: unknown): boolean {
-    if (!(error instanceof WebAssembly.RuntimeError)) return false;
+    // What was thrown on the way out, by a rollback or a statement given back, may have hidden it.
+    const trap = error instanceof WebAssembly.RuntimeError ? error : this.#session?.engine.trapped;
+    if (trap === undefined) return false;
     if (!this.#dead) {
       this.#dead = true;
-      this.#world.post({ type: "died", message: this.#world.lastWords() ?? error.message }, []);
+      this.#world.post({ type: "died", message: this.#world.lastWords() ?? partsOf(trap).message }, []);
     }
     return true;
   }

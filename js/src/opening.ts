@@ -6,7 +6,7 @@
 import init, { lastPanic, Medium, StoreImport } from "datasync-wasm";
 import { SyncTimer } from "./autosync.ts";
 import { start, type RawMedium } from "./engine.ts";
-import { asError, type DataSyncError } from "./errors.ts";
+import { asError, DataSyncError } from "./errors.ts";
 import { missing, wasmFailed } from "./environment.ts";
 import { take, type Lock } from "./lock.ts";
 import type { Session } from "./mailbox.ts";
@@ -54,7 +54,9 @@ async function openOn(
     const absent = backend !== "memory" && !(await isIn(options.name, backend));
     if (absent) await mourn(options.name, free ? ["opfs", "indexeddb"] : [backend]);
     await loading;
-    const { engine, storage, reader } = await startAt(backend, why, options);
+    // One that is there may lack its sign: a crash right after it was made.
+    const sign = absent ? undefined : remember(options.name, backend);
+    const { engine, storage, reader } = await startAt(backend, why, options).finally(() => sign);
     if (absent) await remember(options.name, backend);
     const recovery = camel(JSON.parse(engine.raw.recovery())) as RecoveryReport;
     const { durability = "durable", autoSync } = options;
@@ -79,6 +81,8 @@ export async function importFiles({ options, module, files }: Opening & { files:
   const lock = await lockFor(choice, options, () => {});
   try {
     await loading;
+    // ORDER: before the sign is taken away, which a database that stays must keep.
+    if (backend !== "memory" && (await isIn(options.name, backend))) throw isThere(options.name, backend);
     await forget(options.name, backend);
     await writeFiles(backend, options.name, files);
     await remember(options.name, backend);
@@ -86,6 +90,12 @@ export async function importFiles({ options, module, files }: Opening & { files:
   } finally {
     lock?.release();
   }
+}
+
+function isThere(name: string, backend: Backend): DataSyncError {
+  return new DataSyncError(
+    "Misuse", `There is a database "${name}" in ${backend} already. Remove it with destroy("${name}"), or choose another name.`,
+  );
 }
 
 /** What the wasm had to say before it trapped. */

@@ -11,6 +11,8 @@ export const OPFS_ROOT = "datasync";
 /** What the names of our IndexedDB databases begin with. */
 export const INDEXEDDB_PREFIX = "datasync:";
 const NAME_BYTES = 200;
+/** How long another tab may take to let go of records that are to be removed, ms. */
+const PATIENCE_MS = 5_000;
 
 /** The lock that whoever has the database `name` of `backend` open holds. */
 export function lockOf(name: string, backend: Backend): string {
@@ -41,11 +43,22 @@ export async function everywhere(): Promise<DatabaseInfo[]> {
 export async function isIn(name: string, backend: DatabaseInfo["backend"]): Promise<boolean> {
   if (backend === "indexeddb") return (await inIndexedDb()).includes(name);
   try {
-    const directory = await root();
-    return (await directory?.getDirectoryHandle(encodeURIComponent(name))) !== undefined;
+    const directory = await (await root())?.getDirectoryHandle(encodeURIComponent(name));
+    return directory !== undefined && (await holdsBytes(directory));
   } catch {
     return false;
   }
+}
+
+/** Whether a file in `directory` has any bytes: a browser that gives no access handles leaves empty ones. */
+async function holdsBytes(directory: FileSystemDirectoryHandle): Promise<boolean> {
+  for await (const [, entry] of directory.entries()) {
+    if (entry.kind === "directory") continue;
+    // What cannot be looked at is somebody's.
+    const size = await (entry as FileSystemFileHandle).getFile().then((file) => file.size, () => 1);
+    if (size > 0) return true;
+  }
+  return false;
 }
 
 /** Removes the database from `backend`, or from wherever it is. */
@@ -83,7 +96,7 @@ async function inOpfs(): Promise<string[]> {
   const names: string[] = [];
   if (!directory) return names;
   for await (const [entry, handle] of directory.entries()) {
-    if (handle.kind === "directory") names.push(...nameOf(entry));
+    if (handle.kind === "directory" && (await holdsBytes(handle as FileSystemDirectoryHandle))) names.push(...nameOf(entry));
   }
   return names;
 }
@@ -134,6 +147,10 @@ function removeRecords(name: string): Promise<void> {
     const request = indexedDB.deleteDatabase(INDEXEDDB_PREFIX + encodeURIComponent(name));
     request.onsuccess = () => resolve();
     request.onerror = () => reject(new DataSyncError("Io", `IndexedDB would not remove "${name}": ${request.error?.message}`));
-    request.onblocked = () => reject(new DataSyncError("Busy", `"${name}" is open in another tab. Close it there first.`));
+    request.onblocked = () => {
+      const busy = new DataSyncError("Busy", `"${name}" is open in another tab, and will be gone when it is closed there.`);
+      // A tab that is asked to let go writes out what it has queued before it does.
+      setTimeout(reject, PATIENCE_MS, busy);
+    };
   });
 }

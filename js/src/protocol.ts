@@ -117,9 +117,10 @@ export interface Operations {
   stats: [object, Stats];
   storage: [object, WireStorage];
   verify: [object, VerifyReport];
-  exportStart: [object, { bytes: number }];
-  exportRead: [{ offset: number; length: number }, Uint8Array];
-  exportEnd: [object, undefined];
+  exportStart: [object, { exporting: number; bytes: number }];
+  /** Reads of the export `exporting`. */
+  exportRead: [{ exporting: number; offset: number; length: number }, Uint8Array];
+  exportEnd: [{ exporting: number }, undefined];
   /** Begins an import, which is alone like the transaction `id`. */
   importStart: [{ id: number; bytes: number }, undefined];
   importWrite: [{ bytes: Uint8Array }, undefined];

@@ -22,9 +22,10 @@ const ASKED = 1, ANSWERED = 2, FAILED = 3, KIND = 3, QUESTION = 4;
 /** The length of what is not there. */
 const ABSENT = -1;
 
-/** The reading worker has so long to start, and to answer, ms. */
+/** The reading worker has so long to start, and to answer, ms; it tries twice. */
 const START_MS = 5_000;
 const ANSWER_MS = 30_000;
+const READ_MS = 12_000;
 
 interface Shared {
   head: Int32Array;
@@ -116,10 +117,10 @@ function textOf(bytes: Uint8Array<ArrayBuffer>): string {
 }
 
 /** The reading side: answers until its worker is ended. */
-export function serveReads(scope: DedicatedWorkerGlobalScope): void {
+export function serveReads(scope: DedicatedWorkerGlobalScope, readMs = READ_MS): void {
   scope.onmessage = ({ data: { memory, database } }: MessageEvent<{ memory: SharedArrayBuffer; database: string }>) => {
     const shared = viewsOf(memory);
-    const records = new Records(database);
+    const records = new Records(database, readMs);
     void answer(shared, records);
     scope.postMessage("ready");
   };
@@ -164,21 +165,23 @@ async function waitAsync(words: Int32Array, at: number, value: number): Promise<
 /** The object store of `base.db`, over a connection that is opened when it is needed. */
 class Records {
   readonly #name: string;
+  readonly #readMs: number;
   #connection: IDBDatabase | undefined;
 
-  constructor(name: string) {
+  constructor(name: string, readMs: number) {
     this.#name = name;
+    this.#readMs = readMs;
   }
 
   async read(first: number, count: number): Promise<(Uint8Array | undefined)[]> {
     try {
-      return await this.#read(first, count);
+      return await inTime(this.#readMs, this.#read(first, count));
     } catch (error) {
-      // Browsers drop connections; once more with a new one.
-      if (!["InvalidStateError", "AbortError", "UnknownError"].includes((error as Error).name)) throw error;
+      // Browsers drop connections, or forget them; once more with a new one.
+      if (!["InvalidStateError", "AbortError", "UnknownError", "TimeoutError"].includes((error as Error).name)) throw error;
       this.#connection?.close();
       this.#connection = undefined;
-      return this.#read(first, count);
+      return inTime(this.#readMs, this.#read(first, count));
     }
   }
 
@@ -202,6 +205,19 @@ class Records {
     connection.onversionchange = drop;
     connection.onclose = drop;
     return connection;
+  }
+}
+
+/** Fails with a `TimeoutError` if the browser takes too long: whoever waits is told, and the next question is heard. */
+async function inTime<T>(ms: number, result: Promise<T>): Promise<T> {
+  let timer;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(reject, ms, new DOMException("the browser has not answered for a long time", "TimeoutError"));
+  });
+  try {
+    return await Promise.race([result, late]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

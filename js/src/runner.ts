@@ -31,9 +31,13 @@ export class Runner {
   readonly #statements: Statements;
   readonly #cursors = new Map<number, Cursor>();
   #lastCursor = 0;
-  #exporting = false;
+  /** The number of the export under way. */
+  #exporting: number | undefined;
+  #lastExport = 0;
   #importing = false;
+  /** What the connection does with its commits, and what the call at hand wants of its own. */
   #witnessed = false;
+  #wanted = false;
   /** What runs belongs to a transaction of somebody who ends it in another way. */
   #inside = false;
   /** A batch is under way. */
@@ -59,6 +63,7 @@ export class Runner {
       await this.#plain(`PRAGMA datasync_durability = ${witnessed ? "witnessed" : "applied"}`);
       this.#witnessed = witnessed;
     }
+    this.#wanted = witnessed;
     this.#inside = tx !== undefined;
     this.#changed = false;
     return handler(args, tx);
@@ -80,10 +85,10 @@ export class Runner {
     rollback: ({ id }) => this.#rollback(id),
     batch: ({ items, mode }) => this.#batch(items, mode),
     stats: async () => this.status(),
-    verify: async () => JSON.parse(await this.#engine.call("verify")) as VerifyReport,
+    verify: () => this.#verify(),
     exportStart: () => this.#exportStart(),
-    exportRead: async ({ offset, length }) => this.#engine.call("exportRead", offset, length),
-    exportEnd: async () => this.#exportEnd(),
+    exportRead: ({ exporting, offset, length }) => this.#exportRead(exporting, offset, length),
+    exportEnd: async ({ exporting }) => this.#exportEnd(exporting),
     importStart: ({ bytes }) => this.#importStart(bytes),
     importWrite: async ({ bytes }) => void (await this.#engine.call("importWrite", bytes)),
     importEnd: () => this.#importEnd(),
@@ -345,16 +350,30 @@ export class Runner {
     return { changes: raw.totalChanges() - before, lastInsertRowid: shrink(raw.lastInsertRowid()), rows: undefined };
   }
 
-  async #exportStart(): Promise<{ bytes: number }> {
-    if (this.#exporting) throw new DataSyncError("Busy", "An export is under way. Wait for it to end, or cancel its stream.");
-    const bytes = await this.#engine.call("exportStart");
-    this.#exporting = true;
-    return { bytes };
+  async #verify(): Promise<VerifyReport> {
+    const report = JSON.parse(await this.#engine.call("verify")) as VerifyReport;
+    // What another tab has written since it took the database over would look like damage.
+    if (!report.ok) await this.#engine.owned();
+    return report;
   }
 
-  #exportEnd(): undefined {
-    if (this.#exporting) this.#engine.raw.exportEnd();
-    this.#exporting = false;
+  async #exportStart(): Promise<Result<"exportStart">> {
+    if (this.#exporting !== undefined) throw new DataSyncError("Busy", "An export is under way. Wait for it to end, or cancel its stream.");
+    const bytes = await this.#engine.call("exportStart");
+    this.#exporting = ++this.#lastExport;
+    return { exporting: this.#exporting, bytes };
+  }
+
+  async #exportRead(exporting: number, offset: number, length: number): Promise<Uint8Array> {
+    if (exporting === this.#exporting) return this.#engine.call("exportRead", offset, length);
+    // Another one may have begun since: its bytes are of another state.
+    throw new DataSyncError("Expired", "This export is over, because an import replaced the database. Export it again.");
+  }
+
+  #exportEnd(exporting = this.#exporting): undefined {
+    if (exporting === undefined || exporting !== this.#exporting) return;
+    this.#engine.raw.exportEnd();
+    this.#exporting = undefined;
   }
 
   async #importStart(bytes: number): Promise<undefined> {
@@ -367,8 +386,10 @@ export class Runner {
   }
 
   async #importEnd(): Promise<undefined> {
-    await this.#engine.call("importEnd");
+    await this.#engine.call("importEnd", this.#wanted);
     this.#importing = false;
+    // It came with a new connection.
+    this.#witnessed = false;
     this.#statements.changed();
   }
 
@@ -388,16 +409,26 @@ export class Runner {
       }
       out.push({ name, bytes: whole });
     }
+    // ORDER: after everything was read. Raw bytes say not whose they are; who is the owner now was it all the time.
+    await this.#engine.owned();
     return out;
   }
 
   async #close(): Promise<undefined> {
     for (const cursor of [...this.#cursors.keys()]) this.#uncursor(cursor);
     this.#exportEnd();
-    if (this.inTransaction()) await this.#plain("ROLLBACK");
-    this.#statements.clear();
-    await this.#engine.call("close");
+    let failed: unknown;
+    try {
+      if (this.inTransaction()) await this.#plain("ROLLBACK");
+      this.#statements.clear();
+      await this.#engine.call("close");
+    } catch (error) {
+      if (this.#engine.trapped !== undefined) throw error;
+      failed = error;
+    }
+    // Whatever failed: what is queued for IndexedDB goes out, and the place is given back.
     await this.#engine.raw.closed();
+    if (failed !== undefined) throw failed;
   }
 }
 

@@ -18,12 +18,12 @@ const MAGIC = "SQLite format 3\0";
 
 /** The database as a stream of its plain file. */
 export function exportStream(port: Port, options: CallOptions): ReadableStream<Uint8Array> {
-  let total = -1, offset = 0;
-  const end = () => port.client.call("exportEnd", {}).catch(() => undefined);
+  let total = -1, offset = 0, exporting = 0;
+  const end = () => port.client.call("exportEnd", { exporting }).catch(() => undefined);
   const stream = new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
-        if (total < 0) total = (await callOn(port, "exportStart", {}, options)).bytes;
+        if (total < 0) ({ bytes: total, exporting } = await callOn(port, "exportStart", {}, options));
         if (offset >= total) {
           await end();
           controller.close();
@@ -31,7 +31,7 @@ export function exportStream(port: Port, options: CallOptions): ReadableStream<U
         }
         try {
           const length = Math.min(PIECE, total - offset);
-          const piece = await callOn(port, "exportRead", { offset, length }, options);
+          const piece = await callOn(port, "exportRead", { exporting, offset, length }, options);
           offset += piece.byteLength;
           controller.enqueue(piece);
         } catch (error) {

@@ -1,6 +1,7 @@
 // A session without wasm, for the tests of the queue: a list of values and a few words.
 //
-// PUT ? (or INSERT ?, but for "taken") appends, GET (or SELECT) returns all, BEGIN / COMMIT / ROLLBACK, FAIL fails, ABORT fails and rolls back, TRAP traps.
+// PUT ? (or INSERT ?, but for "taken") appends, GET (or SELECT) returns all, BEGIN / COMMIT / ROLLBACK, FAIL fails, ABORT
+// fails and rolls back, DAMAGED reads a damaged block, TRAP traps.
 // As in SQLite, what only begins or ends a transaction is read-only. `barrier` decides how a settle ends.
 
 import { Engine, type Prepared, type RawSession } from "../src/engine.ts";
@@ -31,6 +32,7 @@ export class FakeSession {
   #statements = new Map<number, { sql: string; params: unknown[]; at: number }>();
   #last = 0;
   #changes = 0;
+  #trapped = false;
 
   prepare(sql: string, from: number): Prepared | undefined {
     const rest = sql.slice(from);
@@ -40,14 +42,16 @@ export class FakeSession {
     const end = semicolon < 0 ? rest.length : semicolon + 1;
     const text = rest.slice(blank, end).replace(/;$/, "").trim();
     const word = (text.split(" ")[0] ?? "").toUpperCase();
-    if (!/^(PUT|INSERT|GET|SELECT|BEGIN|COMMIT|ROLLBACK|FAIL|ABORT|TRAP|SAVEPOINT|RELEASE|PRAGMA)$/.test(word)) {
+    if (!/^(PUT|INSERT|GET|SELECT|BEGIN|COMMIT|ROLLBACK|FAIL|ABORT|TRAP|DAMAGED|SAVEPOINT|RELEASE|PRAGMA)$/.test(word)) {
       throw Object.assign(new Error(`near "${word}": syntax error`), { kind: "Sql", code: 1 });
     }
     if (word === "PRAGMA") this.pragmas.push(text);
     this.#last += 1;
     this.#statements.set(this.#last, { sql: word, params: [], at: 0 });
     const parameters = [...text.matchAll(/[?]|:\w+/g)].map(([name]) => (name === "?" ? null : name));
-    return { id: this.#last, tail: from + end, columns: /^(GET|SELECT)$/.test(word) ? ["value"] : [], parameters, readonly: !/^(PUT|INSERT|FAIL|ABORT|TRAP)$/.test(word) };
+    const columns = /^(GET|SELECT)$/.test(word) ? ["value"] : [];
+    const readonly = !/^(PUT|INSERT|FAIL|ABORT|TRAP|DAMAGED)$/.test(word);
+    return { id: this.#last, tail: from + end, columns, parameters, readonly };
   }
   bind(id: number, chunk: Uint8Array): void {
     this.#of(id).params = decodeArrays(chunk)[0] ?? [];
@@ -89,7 +93,10 @@ export class FakeSession {
         this.values = this.#before ?? this.values;
         this.#before = undefined;
         throw Object.assign(new Error("disk full"), { kind: "Full", code: 13 });
+      case "DAMAGED":
+        throw Object.assign(new Error("block 7 is not what was written"), { kind: "Corrupt", code: 10 });
       case "TRAP":
+        this.#trapped = true;
         throw new WebAssembly.RuntimeError("unreachable");
     }
     const chunk = encode([], 0);
@@ -106,6 +113,7 @@ export class FakeSession {
     this.#of(id).at = 0;
   }
   finalize(id: number): void {
+    this.#inOrder();
     if (!this.#statements.delete(id)) throw new Error(`statement ${id} was finalized twice`);
   }
   settleNow(): boolean {
@@ -121,6 +129,7 @@ export class FakeSession {
     this.durable = upTo;
   }
   inTransaction(): boolean {
+    this.#inOrder();
     return this.#before !== undefined;
   }
   mayJoin(): boolean {
@@ -136,6 +145,8 @@ export class FakeSession {
   async refill(): Promise<boolean> {
     return false;
   }
+  /** Rejects when another tab has taken the database over. */
+  owned: () => Promise<void> = async () => {};
   status(): string {
     return JSON.stringify({ committed: this.values.length, durable: this.durable, folds: 0, logBytes: 0, segments: 1 });
   }
@@ -151,6 +162,32 @@ export class FakeSession {
   setLastInsertRowid(rowid: bigint): void {
     this.rowid = rowid;
   }
+  exportStart(): number {
+    return this.values.length;
+  }
+  exportRead(offset: number, length: number): Uint8Array {
+    return new Uint8Array(this.values.slice(offset, offset + length) as number[]);
+  }
+  exportEnd(): void {}
+  importStart(): void {
+    this.values = [];
+  }
+  importWrite(bytes: Uint8Array): void {
+    this.values.push(...bytes);
+  }
+  importEnd(witnessed: boolean): void {
+    this.pragmas.push(`import, witnessed: ${witnessed}`);
+  }
+  report = { ok: true };
+  verify(): string {
+    return JSON.stringify(this.report);
+  }
+  storeFiles(): string {
+    return JSON.stringify([{ name: "base.db", bytes: 3 }]);
+  }
+  storeRead(): Uint8Array {
+    return new Uint8Array([1, 2, 3]);
+  }
   close(): void {
     if (this.#statements.size > 0) throw new Error(`${this.#statements.size} statements are left`);
     this.settleNow();
@@ -160,6 +197,10 @@ export class FakeSession {
     this.released = true;
   }
 
+  /** After a trap the session is as it was in the middle of that call. */
+  #inOrder(): void {
+    if (this.#trapped) throw Object.assign(new Error("another call is under way"), { kind: "Misuse" });
+  }
   #of(id: number) {
     const statement = this.#statements.get(id);
     if (!statement) throw new Error(`there is no statement ${id}`);

@@ -71,6 +71,25 @@ test("a_barrier_in_which_the_wasm_traps_answers_nobody", async () => {
   }
 });
 
+test("what_a_deposed_tab_reads_is_fenced_and_not_called_damage", async () => {
+  const { session, run } = await opened();
+  await assert.rejects(run("DAMAGED"), { kind: "Corrupt" }, "nobody else has the database");
+  session.owned = () => Promise.reject(Object.assign(new Error("the browser refuses"), { kind: "Io" }));
+  await assert.rejects(run("DAMAGED"), { kind: "Corrupt" }, "nobody knows better");
+  session.owned = () => Promise.reject(Object.assign(new Error("another tab took it"), { kind: "Fenced" }));
+  await assert.rejects(run("DAMAGED"), { kind: "Fenced", message: /another tab/ });
+});
+
+test("raw_files_and_a_report_of_a_deposed_tab_are_an_error_and_no_mixture", async () => {
+  const { session, call } = await opened();
+  assert.deepEqual(await call({ op: "exportStore" }), [{ name: "base.db", bytes: new Uint8Array([1, 2, 3]) }]);
+  session.owned = () => Promise.reject(Object.assign(new Error("another tab took it"), { kind: "Fenced" }));
+  assert.deepEqual(await call({ op: "verify" }), { ok: true });
+  session.report = { ok: false };
+  await assert.rejects(call({ op: "verify" }), { kind: "Fenced" });
+  await assert.rejects(call({ op: "exportStore" }), { kind: "Fenced" });
+});
+
 test("applied_answers_do_not_wait_and_are_synced_soon", async () => {
   const { session, run, call } = await opened("applied");
   await run("PUT ?", [1]);
@@ -88,6 +107,31 @@ test("a_witnessed_commit_is_asked_for_once_and_taken_back", async () => {
   await run("PUT ?", [2], { durability: "witnessed" });
   await run("PUT ?", [3]);
   assert.deepEqual(session.pragmas, ["PRAGMA datasync_durability = witnessed", "PRAGMA datasync_durability = applied"]);
+});
+
+test("an_import_is_witnessed_as_its_session_and_so_is_what_comes_after_it", async () => {
+  const { session, run, call } = await opened("witnessed");
+  await run("PUT ?", [1]);
+  await call({ op: "importStart", id: 1, bytes: 1 });
+  await call({ op: "importWrite", bytes: new Uint8Array(1) }, { tx: 1 });
+  await call({ op: "importEnd" }, { tx: 1 });
+  await run("PUT ?", [2]);
+  const witnessed = "PRAGMA datasync_durability = witnessed";
+  assert.deepEqual(session.pragmas, [witnessed, "import, witnessed: true", witnessed]);
+});
+
+test("an_export_that_an_import_ended_never_goes_on_as_another_one", async () => {
+  const { run, call } = await opened();
+  for (const n of [1, 2]) await run("PUT ?", [n]);
+  const first = await call({ op: "exportStart" });
+  assert.deepEqual(await call({ op: "exportRead", offset: 0, length: 1, ...first }), new Uint8Array([1]));
+  await call({ op: "importStart", id: 1, bytes: 2 });
+  await call({ op: "importWrite", bytes: new Uint8Array([8, 9]) }, { tx: 1 });
+  await call({ op: "importEnd" }, { tx: 1 });
+  const second = await call({ op: "exportStart" });
+  await assert.rejects(call({ op: "exportRead", offset: 1, length: 1, ...first }), { kind: "Expired", message: /again/ });
+  await call({ op: "exportEnd", ...first });
+  assert.deepEqual(await call({ op: "exportRead", offset: 1, length: 1, ...second }), new Uint8Array([9]));
 });
 
 test("calls_of_others_wait_until_the_transaction_is_over", async () => {
@@ -142,6 +186,46 @@ test("a_transaction_that_sleeps_while_others_wait_is_rolled_back_and_told_why", 
   await run("PUT ?", ["other"]);
   assert.deepEqual(session.values, ["other"], "nobody waited at first, so the sleep was no harm");
   await assert.rejects(call({ op: "commit", id: 1 }, { tx: 1 }), { kind: "Expired", message: /use tx/ });
+});
+
+test("a_transaction_does_not_sleep_while_it_waits_for_a_barrier", async () => {
+  const { session, run, call } = await opened();
+  const barrier = gate();
+  session.barrier = barrier.wait;
+  const first = run("PUT ?", ["first"]);
+  await rest();
+  const begun = call({ op: "begin", id: 1, idleMs: 20 });
+  await rest();
+  const other = run("PUT ?", ["other"]);
+  await rest(60);
+  session.barrier = undefined;
+  barrier.open();
+  await Promise.all([first, begun]);
+  await run("PUT ?", ["mine"], { tx: 1 });
+  await call({ op: "commit", id: 1 }, { tx: 1 });
+  await other;
+  assert.deepEqual(session.values, ["first", "mine", "other"]);
+});
+
+test("a_call_of_the_transaction_that_runs_for_long_is_no_sleep", async () => {
+  const { session, run, call } = await opened();
+  await call({ op: "begin", id: 1, idleMs: 20 });
+  await run("PUT ?", ["mine"], { tx: 1 });
+  const tending = gate();
+  let tends = 0;
+  session.tend = () => (tends += 1) === 1 ? (tending.wait().then(() => false) as never) : false;
+  await rest(40);
+  assert.equal(tends, 1);
+  const step = session.step.bind(session);
+  session.step = (id, rows) => rest(60).then(() => step(id, rows)) as never;
+  // Both are heard while the worker tends.
+  const long = run("PUT ?", ["long"], { tx: 1 }), other = run("PUT ?", ["other"]);
+  tending.open();
+  await long;
+  session.step = step;
+  await call({ op: "commit", id: 1 }, { tx: 1 });
+  await other;
+  assert.deepEqual(session.values, ["mine", "long", "other"]);
 });
 
 test("a_batch_is_all_or_nothing", async () => {
@@ -232,6 +316,17 @@ test("closing_rolls_back_a_transaction_that_is_not_over", async () => {
   assert.deepEqual(session.values, []);
 });
 
+test("a_close_that_fails_gives_the_place_back_all_the_same", async () => {
+  const { session, call } = await opened();
+  let closed = 0;
+  session.closed = async () => void (closed += 1);
+  session.close = () => {
+    throw Object.assign(new Error("no room to fold"), { kind: "Full" });
+  };
+  await assert.rejects(call({ op: "close" }), { kind: "Full" });
+  assert.equal(closed, 1);
+});
+
 test("a_close_that_was_sent_while_a_transaction_begins_does_not_wait_for_it", async () => {
   const { session, run, send, number } = await opened();
   const [begun, closed] = send(number({ op: "begin", id: 1 }), number({ op: "close" }));
@@ -257,6 +352,25 @@ test("a_trap_ends_everything_and_says_so", async () => {
   void run("GET");
   await rest();
   assert.equal(posted.length, 0);
+});
+
+test("a_trap_in_the_midst_of_more_is_not_taken_for_what_it_leads_to", async () => {
+  const { call, run, posted } = await opened();
+  await call({ op: "begin", id: 1 });
+  void run("TRAP", undefined, { tx: 1 });
+  await rest();
+  assert.deepEqual(posted.at(-1), { type: "died", message: "unreachable" }, "in a transaction");
+  const more = ["PUT ?; TRAP; GET", "TRAP; GET"];
+  for (const sql of more) {
+    const other = await opened();
+    void other.run(sql, sql.includes("?") ? [1] : undefined);
+    await rest();
+    assert.deepEqual(other.posted.at(-1), { type: "died", message: "unreachable" }, sql);
+  }
+  const batch = await opened();
+  void batch.call({ op: "batch", items: [{ sql: "TRAP", params: undefined }], mode: "immediate" });
+  await rest();
+  assert.deepEqual(batch.posted.at(-1), { type: "died", message: "unreachable" }, "in a batch");
 });
 
 test("releasing_gives_the_storage_back_at_once", async () => {

@@ -7,9 +7,9 @@
 use std::collections::BTreeMap;
 
 use datasync::backend::Backend;
-use datasync::block::Lsn;
-use datasync::{Checksum, Database, ErrorKind, Options, Volume};
-use rusqlite::Connection;
+use datasync::block::{CommitId, Durability, Lsn};
+use datasync::{Checksum, Database, Error, ErrorKind, Options, Volume};
+use rusqlite::{Connection, ffi};
 
 use crate::failure::{Failure, Outcome};
 use crate::raw::{self, Statement};
@@ -297,6 +297,18 @@ impl Engine {
         }
     }
 
+    /// Why settling failed: a commit after `flushed` may be there after reopening, or not, unless the error says more.
+    #[must_use]
+    pub fn in_doubt(&self, error: Error, flushed: Lsn) -> Failure {
+        let doubtful = matches!(error.kind(), ErrorKind::Io | ErrorKind::Poisoned);
+        if !doubtful || self.settled <= flushed {
+            return error.into();
+        }
+        let id = CommitId { epoch: self.volume.stats().epoch, lsn: self.settled };
+        let message = format!("commit {id} may or may not survive: open the database again and look");
+        Error::new(ErrorKind::Indeterminate(id), message).caused_by(error).into()
+    }
+
     /// The last commit that was settled.
     #[must_use]
     pub fn settled(&self) -> Lsn {
@@ -414,13 +426,14 @@ impl Engine {
         outcome
     }
 
-    /// Commits the import. Statements are gone afterwards: prepare them again.
+    /// Commits the import, `witnessed` or as every commit. Afterwards statements are gone, and so is what was set on
+    /// the connection: prepare them, and set it, again.
     ///
     /// # Errors
     /// `Misuse`: bytes are missing. `Full`: nothing was changed. `Indeterminate`, `Io`, `Poisoned`.
-    pub fn import_end(&mut self) -> Outcome<()> {
+    pub fn import_end(&mut self, witnessed: bool) -> Outcome<()> {
         let Some(import) = self.import.take() else { return Err(Failure::misuse("no import was begun")) };
-        import.finish()?;
+        import.finish(if witnessed { Durability::Witnessed } else { Durability::Applied })?;
         // Another schema may have the same number: nothing of this connection may be kept.
         self.statements.clear();
         self.connection = None;
@@ -462,17 +475,26 @@ fn closed(volume: &Volume) -> Failure {
 fn connect(database: &Database, settings: &Settings) -> Outcome<Connection> {
     let connection = database.connection()?;
     let setup = format!(
-        "PRAGMA datasync_durability = applied; PRAGMA cache_size = -{}; PRAGMA foreign_keys = {}",
-        (settings.cache_bytes / 1024).clamp(64, 1 << 20),
+        "PRAGMA datasync_durability = applied; PRAGMA foreign_keys = {}; PRAGMA cache_size = -{}",
         u8::from(settings.foreign_keys),
+        (settings.cache_bytes / 1024).clamp(64, 1 << 20),
     );
-    let mut script = Script::new(setup)?;
+    match set_up(&connection, setup) {
+        // The last of them reads the schema. A database in which SQLite finds that damaged opens all the same: it can
+        // be exported, or replaced by an import.
+        Err(Failure { code: Some(ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB), .. }) | Ok(()) => Ok(connection),
+        Err(failure) => Err(failure),
+    }
+}
+
+fn set_up(connection: &Connection, statements: String) -> Outcome<()> {
+    let mut script = Script::new(statements)?;
     while !script.rest().is_empty() {
-        let (statement, used) = Statement::prepare(&connection, script.rest())?;
+        let (statement, used) = Statement::prepare(connection, script.rest())?;
         script.skip(used);
         if let Some(statement) = statement {
-            while statement.step(&connection)? {}
+            while statement.step(connection)? {}
         }
     }
-    Ok(connection)
+    Ok(())
 }

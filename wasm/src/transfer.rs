@@ -124,11 +124,11 @@ impl Import {
         Ok(())
     }
 
-    /// Makes it the newest commit.
+    /// Makes it the newest commit, and waits until it is that durable.
     ///
     /// # Errors
     /// `Misuse`: bytes are missing. As the store says.
-    pub fn finish(mut self) -> Outcome<()> {
+    pub fn finish(mut self, durability: Durability) -> Outcome<()> {
         if self.at < self.bytes {
             let text = format!("the import was ended after {} of {} bytes", self.at, self.bytes);
             return Err(Failure::misuse(text));
@@ -137,7 +137,7 @@ impl Import {
             self.put()?;
         }
         self.writer.set_size(self.bytes)?;
-        self.writer.append(Durability::Applied)?.wait()?;
+        self.writer.append(durability)?.wait()?;
         Ok(())
     }
 }

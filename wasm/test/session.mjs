@@ -71,6 +71,16 @@ async function query(session, sql, ...values) {
   }
 }
 
+/** Calls something before a method of IndexedDB's connections; returns what takes it away. */
+function instead(method, call) {
+  const whose = IDBDatabase.prototype, old = whose[method];
+  whose[method] = function (...given) {
+    call(given);
+    return old.apply(this, given);
+  };
+  return () => { whose[method] = old; };
+}
+
 async function close(session) {
   await session.close();
   await session.closed();
@@ -226,6 +236,43 @@ const promises = {
     session = await open(place, small, name);
     same(JSON.parse(session.recovery()).kind, "unclean");
     same(await query(session, "SELECT count(*) FROM t"), [[2n]]);
+    await close(session);
+  },
+
+  async "what was found is called durable only when a flush has lasted"(place, backend) {
+    if (backend !== "indexeddb") return;
+    const name = `found ${names++}`;
+    const made = await open(place, {}, name);
+    await query(made, "CREATE TABLE t(x)");
+    await close(made);
+    for (const options of [{}, { readOnly: true }]) {
+      const session = await open(place, options, name);
+      const numbers = () => JSON.parse(session.status());
+      same([numbers().durable, numbers().committed > 0], [0, true], shown(options));
+      let strict = 0;
+      const restore = instead("transaction", (given) => { strict += given[2].durability === "strict"; });
+      await session.settle();
+      restore();
+      ok(strict > 0, "nothing was strict");
+      same(numbers().durable, numbers().committed);
+      await close(session);
+    }
+  },
+
+  async "a barrier that failed leaves commits in doubt and says which"(place, backend) {
+    if (backend !== "indexeddb") return;
+    const name = `doubt ${names++}`;
+    let session = await open(place, {}, name);
+    await query(session, "CREATE TABLE t(x)");
+    await session.settle();
+    await query(session, "INSERT INTO t VALUES (1)");
+    const restore = instead("transaction", () => { throw new DOMException("closing", "InvalidStateError"); });
+    const error = await throws("Indeterminate", () => session.settle());
+    restore();
+    ok(/^\d+\.\d+$/.test(error.commit) && /open the database again.*connection/.test(error.message), error.message);
+    session.release();
+    session = await open(place, {}, name);
+    same(await query(session, "SELECT count(*) FROM t"), [[0n]]);
     await close(session);
   },
 

@@ -1,5 +1,7 @@
 //! The session without JavaScript, natively: what it promises to the worker.
 
+use std::ops::Range;
+
 use datasync::backend::memory::Memory;
 use datasync::block::Lsn;
 use datasync_web::engine::{Engine, Settings};
@@ -113,7 +115,7 @@ fn wrong_calls_are_misuse_and_change_nothing() {
         engine.step(id + 1, 1, 1).map(|_| ()).unwrap_err().kind,
         engine.export_read(0, 1).unwrap_err().kind,
         engine.import_write(&[0]).unwrap_err().kind,
-        engine.import_end().unwrap_err().kind,
+        engine.import_end(false).unwrap_err().kind,
     ];
     assert!(kinds.iter().all(|kind| *kind == "Misuse"), "{kinds:?}");
     run(&mut engine, "BEGIN").unwrap();
@@ -157,6 +159,53 @@ fn what_was_imported_is_one_commit_and_a_cancelled_import_none() {
     assert_eq!(run(&mut engine, "SELECT count(*) FROM t").unwrap().1, Some(2));
     engine.import_start(bytes).unwrap();
     file.chunks(777).for_each(|part| engine.import_write(part).unwrap());
-    engine.import_end().unwrap();
+    engine.import_end(false).unwrap();
     assert_eq!(run(&mut engine, "SELECT count(*) FROM t").unwrap().1, Some(1));
+}
+
+#[test]
+fn a_witnessed_import_has_its_proof_when_its_call_returns() {
+    for witnessed in [true, false] {
+        let memory = Memory::new();
+        let mut engine = open(&memory);
+        run(&mut engine, "CREATE TABLE t(x)").unwrap();
+        let bytes = engine.export_start().unwrap();
+        let file = engine.export_read(0, usize::try_from(bytes).unwrap()).unwrap();
+        engine.export_end();
+        engine.import_start(bytes).unwrap();
+        engine.import_write(&file).unwrap();
+        engine.import_end(witnessed).unwrap();
+        let recovery = open(&memory.copy()).recovery();
+        assert_eq!(recovery.contains("\"unprovenCommits\":0"), witnessed, "{recovery}");
+    }
+}
+
+#[test]
+fn a_damaged_file_that_was_imported_can_be_replaced_by_another() {
+    for (place, kind) in [(100..4096, "Corrupt"), (21..24, "NotAStore")] {
+        damaged_import(place, kind);
+    }
+}
+
+fn damaged_import(place: Range<usize>, kind: &str) {
+    let memory = Memory::new();
+    let mut engine = open(&memory);
+    run(&mut engine, "CREATE TABLE t(x); INSERT INTO t VALUES (7)").unwrap();
+    let bytes = engine.export_start().unwrap();
+    let file = engine.export_read(0, usize::try_from(bytes).unwrap()).unwrap();
+    engine.export_end();
+    let mut damaged = file.clone();
+    damaged[place].fill(0xff);
+    let import = |engine: &mut Engine, file: &[u8]| {
+        engine.import_start(bytes).unwrap();
+        engine.import_write(file).unwrap();
+        engine.import_end(false).unwrap();
+    };
+    import(&mut engine, &damaged);
+    assert_eq!(run(&mut engine, "SELECT x FROM t").unwrap_err().kind, kind);
+    engine.settle().unwrap();
+    drop(engine);
+    let mut engine = open(&memory);
+    import(&mut engine, &file);
+    assert_eq!(run(&mut engine, "SELECT x FROM t").unwrap(), (1, Some(7)));
 }

@@ -106,9 +106,15 @@ impl Import {
     /// Gives up and removes what was written.
     ///
     /// # Errors
-    /// As [`destroy`].
+    /// `Fenced`: somebody else has opened the place meanwhile; it is theirs, and stays. Else as [`destroy`].
     pub async fn cancel(self) -> Result<()> {
+        let owned = self.store.owned().await;
         self.store.abandon();
+        if let Err(error) = owned
+            && error.kind() == ErrorKind::Fenced
+        {
+            return Err(error);
+        }
         destroy(&self.name).await
     }
 

@@ -154,10 +154,18 @@ pub(super) fn property(of: &JsValue, name: &str) -> JsValue {
 
 /// A promise of the request's end: fulfilled by `success`, rejected by `error`.
 pub(super) fn promise_of(request: &Request) -> Promise {
-    Promise::new(&mut |resolve, reject| {
+    promise_and_end(request).0
+}
+
+/// The same, and a function that rejects it.
+pub(super) fn promise_and_end(request: &Request) -> (Promise, Function) {
+    let mut end = None;
+    let promise = Promise::new(&mut |resolve, reject| {
         request.set_onsuccess(Some(&resolve));
         request.set_onerror(Some(&reject));
-    })
+        end = Some(reject);
+    });
+    (promise, end.expect("a promise calls its function at once"))
 }
 
 /// Waits for a request and returns its result.

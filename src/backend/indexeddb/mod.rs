@@ -14,6 +14,7 @@ mod pump;
 mod read;
 mod records;
 mod trouble;
+mod watch;
 mod witness;
 
 use std::future::Future;
@@ -30,6 +31,7 @@ use crate::block::SegmentId;
 use crate::error::{ErrorKind, Result};
 use crate::log::plan::{Area, Op};
 pub use import::Import;
+use load::newest_link;
 pub use place::{destroy, list};
 use pump::Shared;
 
@@ -133,6 +135,32 @@ impl IndexedDb {
         let ticket = self.shared.queue().flush(self.options.strict);
         self.shared.pump();
         Flushed { shared: Arc::clone(&self.shared), ticket }
+    }
+
+    /// Whether what is flushed survives power loss.
+    #[must_use]
+    pub fn is_strict(&self) -> bool {
+        self.options.strict
+    }
+
+    /// Asks the medium whether this worker still owns the database. What a deposed one reads may be of the new owner,
+    /// and look like damage.
+    ///
+    /// # Errors
+    /// `Fenced`, `Lost`: it does not; nothing can be applied or read any more. Else what ended the queue.
+    pub async fn owned(&self) -> Result<()> {
+        let shared = &self.shared;
+        shared.queue().check()?;
+        let database = shared.link.database.borrow().clone();
+        if let Some(database) = database {
+            match newest_link(&database).await {
+                Ok(found) => return shared.queue().looked(found),
+                Err(_) => shared.disconnected("the owner could not be read"),
+            }
+        }
+        // A connection that is replaced is asked the same.
+        shared.drained().await;
+        shared.queue().check()
     }
 
     /// What has been done, and what waits.

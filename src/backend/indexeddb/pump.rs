@@ -19,6 +19,7 @@ use super::load::{Absent, connect, newest_link};
 use super::read::read_by;
 use super::records::{begin, bytes_of, key_of, linked_run, number, put_link, range_of, store_of, value_of};
 use super::trouble::{failure, words};
+use super::watch::{PATIENCE_MS, TOO_LATE};
 use super::witness;
 use crate::backend::queue::{
     BATCH_BYTES, Failure, Fence, Key, Next, Patch, Queue, Transaction as Wanted, Work,
@@ -28,9 +29,6 @@ use crate::log::plan::Area;
 
 /// What nobody flushes goes out after this long, so that a crash loses little.
 const IDLE_MS: u32 = 25;
-
-/// Without a word from the browser for this long, the connection is taken for dead.
-const PATIENCE_MS: u32 = 30_000;
 
 /// What is queued beyond this goes out without being asked for.
 const EAGER_BYTES: u64 = BATCH_BYTES / 4;
@@ -48,13 +46,13 @@ pub(super) struct Shared {
 pub(super) struct Link {
     pub(super) database: RefCell<Option<Database>>,
     /// The transaction under way, with its number.
-    under_way: RefCell<Option<(u64, Transaction)>>,
+    pub(super) under_way: RefCell<Option<(u64, Transaction)>>,
     /// The first of its requests that failed, and why.
     refused: RefCell<Option<JsValue>>,
     handlers: Handlers,
     wakers: RefCell<Vec<Waker>>,
     timer_runs: Cell<bool>,
-    watchdog_runs: Cell<bool>,
+    pub(super) watchdog_runs: Cell<bool>,
     witnessed: Cell<bool>,
     pub(super) transactions: Cell<u64>,
     pub(super) reconnects: Cell<u64>,
@@ -62,6 +60,9 @@ pub(super) struct Link {
     reconnecting: Cell<Option<u64>>,
     /// Reads extents while this worker waits, if there is one.
     pub(super) reader: Option<Function>,
+    /// The fetch that a suspended call waits for: its number, and what rejects its promise.
+    pub(super) fetch: RefCell<Option<(u64, Function)>>,
+    pub(super) fetches: Cell<u64>,
     /// The transaction under way changes `base.db`.
     changes_base: Cell<bool>,
 }
@@ -124,6 +125,8 @@ impl Shared {
                 reconnects: Cell::new(0),
                 reconnecting: Cell::new(None),
                 reader,
+                fetch: RefCell::default(),
+                fetches: Cell::new(0),
                 changes_base: Cell::new(false),
             };
             let shared = Self { place, directory, queue: Mutex::new(queue), link: SendWrapper::new(link) };
@@ -337,7 +340,7 @@ impl Shared {
     fn give_up(self: &Arc<Self>, attempt: u64) {
         if self.link.reconnecting.get() == Some(attempt) {
             self.link.reconnecting.set(None);
-            let next = self.queue().not_reconnected("the browser has not answered for a long time");
+            let next = self.queue().not_reconnected(TOO_LATE);
             self.go_on(next);
         }
     }
@@ -351,30 +354,11 @@ impl Shared {
         }
     }
 
-    fn watch(self: &Arc<Self>) {
-        if !self.link.watchdog_runs.replace(true) {
-            self.later(PATIENCE_MS, Self::look);
-        }
-    }
-
     /// Calls this after some time, if anything is left of the store by then.
-    fn later(self: &Arc<Self>, ms: u32, call: impl FnOnce(&Arc<Self>) + 'static) {
+    pub(super) fn later(self: &Arc<Self>, ms: u32, call: impl FnOnce(&Arc<Self>) + 'static) {
         let weak = Arc::downgrade(self);
         let call = Closure::once_into_js(move || weak.upgrade().map_or((), |shared| call(&shared)));
         set_timeout(call.unchecked_ref(), ms);
-    }
-
-    /// Looks whether the transaction under way has been so for too long.
-    fn look(self: &Arc<Self>) {
-        self.link.watchdog_runs.set(false);
-        let number = self.link.under_way.borrow().as_ref().map(|(number, _)| *number);
-        let Some(number) = number else { return };
-        self.later(PATIENCE_MS, move |shared| {
-            let still = shared.link.under_way.borrow().as_ref().is_some_and(|(now, _)| *now == number);
-            if still {
-                shared.disconnected("the browser has not answered for a long time");
-            }
-        });
     }
 
     pub(super) fn wake_me(&self, waker: &Waker) {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use js_sys::{Array, Function, Promise};
 use wasm_bindgen::{JsCast, JsValue};
 
-use super::js::{IDBKeyRange, Request, promise_of, property};
+use super::js::{IDBKeyRange, Request, promise_and_end, promise_of, property};
 use super::pump::Shared;
 use super::records::{begin, bytes_of, number};
 use super::trouble::trouble;
@@ -55,7 +55,7 @@ impl Shared {
         };
         // A reader replaces its connection by itself.
         if self.link.reader.is_none() && fetched.as_ref().is_err_and(is_dead_connection) {
-            self.disconnected("a read found the connection closed");
+            self.disconnected("a read found the connection closed, or had no answer");
             fetched = self.reconnected().and_then(|()| self.try_fetch(extents));
         }
         let mut queue = self.queue();
@@ -83,13 +83,22 @@ impl Shared {
         read_by(reader, extents)
     }
 
-    fn try_fetch(&self, extents: &Range<u64>) -> Values {
+    fn try_fetch(self: &Arc<Self>, extents: &Range<u64>) -> Values {
         let fetch = self.ask(extents)?;
-        let ended = match &fetch {
-            Fetch::One(value) => promise_of(value),
-            Fetch::Many(keys, values) => Promise::all(&Array::of2(&promise_of(keys), &promise_of(values))),
+        let (ended, end) = match &fetch {
+            Fetch::One(value) => promise_and_end(value),
+            Fetch::Many(keys, values) => {
+                let (keys, end) = promise_and_end(keys);
+                (Promise::all(&Array::of2(&keys, &promise_of(values))), end)
+            }
         };
-        suspend_until(&ended).map_err(|thrown| error_of(&fetch, thrown))?;
+        let number = self.link.fetches.get() + 1;
+        self.link.fetches.set(number);
+        *self.link.fetch.borrow_mut() = Some((number, end));
+        self.watch();
+        let outcome = suspend_until(&ended);
+        self.link.fetch.take();
+        outcome.map_err(|thrown| error_of(&fetch, thrown))?;
         Ok(match fetch {
             Fetch::One(value) => vec![bytes_of(&value.result())],
             Fetch::Many(keys, values) => {
@@ -139,7 +148,8 @@ pub(super) fn read_by(reader: &Function, extents: &Range<u64>) -> Values {
 
 /// What a promise of requests was rejected with says nothing (an event); the requests do.
 fn error_of(fetch: &Fetch, thrown: JsValue) -> JsValue {
-    if property(&thrown, "name") == "SuspendError" {
+    // Nor do the requests when it was the promise that failed.
+    if property(&thrown, "name") == "SuspendError" || thrown.is_string() {
         return thrown;
     }
     match fetch {
@@ -151,7 +161,7 @@ fn error_of(fetch: &Fetch, thrown: JsValue) -> JsValue {
 
 fn is_dead_connection(thrown: &JsValue) -> bool {
     let name = property(thrown, "name").as_string().unwrap_or_default();
-    matches!(name.as_str(), "InvalidStateError" | "AbortError" | "UnknownError")
+    matches!(name.as_str(), "InvalidStateError" | "AbortError" | "UnknownError") || thrown.is_string()
 }
 
 #[expect(deprecated, reason = "that is how wasm-bindgen marks JSPI as experimental")]

@@ -14,7 +14,7 @@ pub(super) fn words(thrown: &JsValue) -> (String, String) {
     let text = |name: &str| property(thrown, name).as_string().unwrap_or_default();
     let (name, message) = (text("name"), text("message"));
     if name.is_empty() && message.is_empty() {
-        return (String::new(), format!("{thrown:?}"));
+        return (String::new(), thrown.as_string().unwrap_or_else(|| format!("{thrown:?}")));
     }
     let message = if message.is_empty() { name.clone() } else { format!("{name}: {message}") };
     (name, message)

@@ -52,6 +52,9 @@ pub(super) struct Death {
     message: String,
 }
 
+const TAKEN: &str = "another tab has opened this database and taken it over";
+const VANISHED: &str = "the browser has removed the database while it was open";
+
 /// One more than the number of the first owner at most: far below 2^53, so that it can be counted on from.
 const OWNERS_FIRST: u64 = 1 << 48;
 
@@ -111,12 +114,14 @@ impl Death {
 impl Life {
     pub(super) fn new(fence: Fence) -> Self {
         let Fence { owner, number } = fence;
+        // Nobody said that what was found, or the takeover itself, survives power loss.
+        let strict_complete = number.saturating_sub(1);
         Self {
             owner,
             first: number,
             complete: number,
-            strict_complete: number,
-            wanted: number,
+            strict_complete,
+            wanted: strict_complete,
             answered: number,
             under_way: None,
             again: None,
@@ -262,8 +267,7 @@ impl Queue {
         let ours = Fence { owner: self.life.owner, number: self.life.complete };
         let found = if planted(Bug::ReplayWithoutLooking) { ours } else { found.unwrap_or_default() };
         if found.owner == 0 {
-            let message = "the browser has removed the database while it was open";
-            return self.end(ErrorKind::Lost, message.to_owned());
+            return self.end(ErrorKind::Lost, VANISHED.to_owned());
         }
         let under_way = self.life.again.as_ref().map(|transaction| transaction.number);
         if found.owner != ours.owner {
@@ -291,6 +295,20 @@ impl Queue {
         }
         self.life.reconnecting = false;
         Next::Go
+    }
+
+    /// Takes the newest link that the medium shows. A deposed owner reads what somebody else has written since, so
+    /// from then on it takes no op and shows nothing; what is queued is refused by the fence.
+    ///
+    /// # Errors
+    /// `Fenced`, `Lost`: the store is no longer this queue's; or the reason of its end.
+    pub fn looked(&mut self, found: Option<Fence>) -> Result<()> {
+        match found.unwrap_or_default().owner {
+            owner if owner == self.life.owner => {}
+            0 => self.close(ErrorKind::Lost, VANISHED),
+            _ => self.close(ErrorKind::Fenced, TAKEN),
+        }
+        self.life.check(&self.name)
     }
 
     /// A new connection could not be had.
@@ -357,6 +375,14 @@ impl Queue {
         life.death.is_some() || (!busy && self.waiting.is_empty() && !unproven)
     }
 
+    /// Whether ops are taken and reads answered.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn check(&self) -> Result<()> {
+        self.life.check(&self.name)
+    }
+
     /// Whether the queue has ended for good.
     #[must_use]
     pub fn is_dead(&self) -> bool {
@@ -372,7 +398,7 @@ impl Queue {
     }
 
     fn fenced(&mut self) -> Next {
-        self.end(ErrorKind::Fenced, "another tab has opened this database and taken it over".to_owned())
+        self.end(ErrorKind::Fenced, TAKEN.to_owned())
     }
 
     fn end(&mut self, kind: ErrorKind, message: String) -> Next {

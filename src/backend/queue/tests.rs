@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::backend::Backend;
-use crate::backend::queue::{BATCH_BYTES, Memory};
+use crate::backend::queue::{BATCH_BYTES, Fence, Memory, Queue};
 use crate::backend::sim::{SimOrigin, TransactionFate};
 use crate::block::{BLOCK_SIZE, SegmentId};
 use crate::error::ErrorKind;
@@ -43,10 +43,20 @@ fn op_is_never_torn_between_two_transactions() {
 }
 
 #[test]
-fn flush_of_nothing_is_done_at_once() {
-    let tab = SimOrigin::new().open(SMALL).unwrap();
-    let ticket = tab.flush(true);
-    assert!(tab.is_flushed(ticket).unwrap());
+fn flush_of_nothing_is_done_at_once_but_for_the_first_strict_one() {
+    let origin = SimOrigin::new();
+    let tab = origin.open(SMALL).unwrap();
+    let relaxed = tab.flush(false);
+    assert!(tab.is_flushed(relaxed).unwrap());
+    // What an earlier life left may be in no more than a cache, as the takeover is.
+    let strict = tab.flush(true);
+    assert!(!tab.is_flushed(strict).unwrap());
+    assert!(origin.losable() > 0);
+    tab.drain();
+    assert!(tab.is_flushed(strict).unwrap());
+    assert_eq!(origin.losable(), 0);
+    let again = tab.flush(true);
+    assert!(tab.is_flushed(again).unwrap());
 }
 
 #[test]
@@ -89,6 +99,24 @@ fn dead_queue_takes_nothing_and_shows_nothing() {
         let error = tab.apply(&Op::Create(Area::Sums)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Poisoned);
         assert_eq!(tab.read(Area::Base, 0, &mut [0; 8]).unwrap_err().kind(), ErrorKind::Poisoned);
+    }
+}
+
+#[test]
+fn deposed_owner_that_looks_takes_nothing_and_shows_nothing() {
+    let ours = Fence { owner: 3, number: 7 };
+    let theirs = Fence { owner: 4, number: 9 };
+    let later = Fence { number: 8, ..ours };
+    for (found, kind) in [(Some(theirs), ErrorKind::Fenced), (None, ErrorKind::Lost)] {
+        let mut queue = Queue::new("t", ours, SMALL);
+        queue.apply(&Op::Create(Area::Base)).unwrap();
+        queue.looked(Some(later)).unwrap();
+        queue.looked(found).unwrap_err();
+        let read = queue.read(Area::Base, 0, &mut [0; 8]).unwrap_err();
+        assert_eq!(read.kind(), kind);
+        assert!(read.message().contains("open it again"), "{read}");
+        assert_eq!(queue.apply(&Op::Create(Area::Sums)).unwrap_err().kind(), kind);
+        assert!(queue.take().is_some(), "the fence decides what becomes of what was queued");
     }
 }
 

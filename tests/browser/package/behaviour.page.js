@@ -438,6 +438,55 @@ export const promises = {
     await fails(use.destroy(use.name), "Busy");
   },
 
+  async everybody_who_waits_gets_a_turn(use) {
+    if (!use.keeps) return;
+    const first = await use.db();
+    await first.exec("CREATE TABLE t(a)");
+    let left = 3;
+    const turns = [1, 2, 3].map(async (n) => {
+      const db = await use.db({ wait: true });
+      await db.exec("INSERT INTO t VALUES (?)", [n]);
+      left -= 1;
+      // Whoever waits may have asked before anybody listened here.
+      if (left > 0) await new Promise((resolve) => void db.on("wanted", resolve));
+      await db.close();
+    });
+    await wait(50);
+    first.on("wanted", () => void first.close());
+    const late = wait(10_000).then(() => `${left} still wait`);
+    equal(await Promise.race([Promise.all(turns).then(() => "all had it"), late]), "all had it");
+    const last = await use.db();
+    equal(await last.get("SELECT count(*) AS n FROM t"), { n: 3 });
+  },
+
+  async a_deposed_tab_is_told_so_and_sees_no_damage(use) {
+    if (use.backend !== "indexeddb") return;
+    const many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 400)";
+    const options = { cacheBytes: 1 << 18 };
+    const made = await use.db(options);
+    await made.exec(`CREATE TABLE t(a INTEGER PRIMARY KEY, b); ${many} INSERT INTO t SELECT i, randomblob(9000) FROM n`);
+    await made.close();
+    const zombie = await use.db(options);
+    await zombie.get("SELECT a FROM t LIMIT 1");
+    // As when a browser takes its lock from a tab that it froze.
+    await navigator.locks.request(`datasync:indexeddb:${use.name}`, { steal: true }, () => {});
+    const next = await use.db(options);
+    await next.exec("UPDATE t SET b = randomblob(9000)");
+    await next.close();
+    const { reads } = await zombie.storage();
+    const outcome = (call) => call.then(() => "fine", (error) => `${error.kind}: ${error.message}`);
+    const read = await outcome(zombie.query("SELECT sum(length(b)) AS s FROM t"));
+    // Held in memory the old state is whole; else its pages are no longer there.
+    equal(/^Fenced: .*open it again/.test(read) || (reads === "resident" && read === "fine") || read, true);
+    await fails(zombie.exportStore(), "Fenced", /another tab/);
+    if (reads !== "resident") await fails(zombie.verify(), "Fenced", /another tab/);
+    await fails(zombie.exec("INSERT INTO t VALUES (1000, 1)"), "Fenced", /another tab/);
+    await zombie.close().catch(() => {});
+    const after = await use.db(options);
+    equal(await after.get("SELECT count(*) AS n, min(length(b)) AS l FROM t"), { n: 400, l: 9000 });
+    equal((await after.verify()).ok, true);
+  },
+
   async databases_of_one_name_in_two_places_are_two(use) {
     if (!use.keeps) return;
     const here = await use.db();

@@ -167,7 +167,7 @@ export const extras = {
     return visit(context, app, app.page, async ({ page, printed }) => {
       await ready(page, printed);
       return page.evaluate(async () => {
-        const { open, destroy } = check.datasync;
+        const { open, destroy, importStore } = check.datasync;
         const gone = {
           opfs: async () => (await (await navigator.storage.getDirectory()).getDirectoryHandle("datasync")).removeEntry("vanishes", { recursive: true }),
           indexeddb: () => new Promise((resolve) => (indexedDB.deleteDatabase("datasync:vanishes").onsuccess = resolve)),
@@ -175,7 +175,15 @@ export const extras = {
         for (const backend of ["opfs", "indexeddb"]) {
           const db = await open({ name: "vanishes", backend });
           await db.exec("CREATE TABLE t(a)");
+          const files = await db.exportStore();
           await db.close();
+          // As if it had crashed before it left its sign; and an import that is refused takes no sign away.
+          await caches.delete("datasync-witness");
+          const found = await open({ name: "vanishes", backend });
+          await found.exec("INSERT INTO t VALUES (1)");
+          await found.close();
+          const refused = await importStore(files, { name: "vanishes", backend }).catch((error) => `${error.kind}: ${error.message}`);
+          if (!/^Misuse: .*destroy/.test(refused)) throw new Error(`${backend}: ${refused}`);
           await gone[backend]();
           for (const options of [{ backend }, {}]) {
             const error = await open({ name: "vanishes", ...options }).then(() => "opened", (error) => `${error.kind}: ${error.message}`);
@@ -189,6 +197,46 @@ export const extras = {
         }
       }).then(() => undefined);
     });
+  },
+
+  async records_are_removed_once_the_last_tab_has_let_go({ context, app, visit, ready }) {
+    return visit(context, app, app.page, async ({ page, printed }) => {
+      await ready(page, printed);
+      return page.evaluate(async () => {
+        const { open, destroy, list } = check.datasync;
+        const db = await open({ name: "held", backend: "indexeddb" });
+        await db.close();
+        const held = await new Promise((resolve) => {
+          indexedDB.open("datasync:held").onsuccess = ({ target }) => resolve(target.result);
+        });
+        setTimeout(() => held.close(), 300);
+        await destroy("held", { backend: "indexeddb" });
+        if ((await list()).some(({ name }) => name === "held")) throw new Error("it is there still");
+      }).then(() => undefined);
+    });
+  },
+
+  async without_access_handles_the_next_opening_finds_it_in_indexeddb_too({ context, app, visit, ready }) {
+    const refusing = `FileSystemFileHandle.prototype.createSyncAccessHandle = async () => {
+      throw new DOMException("not here", "NotSupportedError");
+    };\n`;
+    return altered(app, { isolated: false }, (text) => refusing + text, async (origin) =>
+      visit(context, origin, app.page, async ({ page, printed }) => {
+        await ready(page, printed);
+        return page.evaluate(async () => {
+          const { open, list } = check.datasync;
+          for (let opened = 1; opened <= 2; opened += 1) {
+            const db = await open("handless");
+            await db.exec("CREATE TABLE IF NOT EXISTS t(a); INSERT INTO t VALUES (1)");
+            const { n } = await db.get("SELECT count(*) AS n FROM t");
+            if (db.backend !== "indexeddb" || n !== opened) throw new Error(`${db.backend}: ${n} of ${opened}`);
+            await db.close();
+          }
+          const found = (await list()).map(({ backend }) => backend).join();
+          if (found !== "indexeddb") throw new Error(found);
+        }).then(() => undefined);
+      }),
+    );
   },
 
   async a_database_of_a_newer_program_is_refused_and_left_alone({ context, app, visit, ready }) {
@@ -323,14 +371,19 @@ export const extras = {
 };
 
 /** Serves the application as a browser would see it that cannot suspend wasm (WebKit): the worker's own look says no. */
-async function withoutSuspending(app, { isolated }, body) {
-  const folder = mkdtempSync(join(tmpdir(), "datasync-no-jspi-"));
+function withoutSuspending(app, { isolated }, body) {
+  return altered(app, { isolated }, (text) => text.replace('"Suspending" in WebAssembly', "false"), body);
+}
+
+/** Serves the application with another text of its worker. */
+async function altered(app, { isolated }, alter, body) {
+  const folder = mkdtempSync(join(tmpdir(), "datasync-altered-"));
   cpSync(app.folder, folder, { recursive: true });
   const worker = join(folder, "datasync/dist/worker.js");
   const text = readFileSync(worker, "utf8");
-  const patched = text.replace('"Suspending" in WebAssembly', "false");
-  if (patched === text) throw new Error("the worker no longer looks for Suspending this way");
-  writeFileSync(worker, patched);
+  const other = alter(text);
+  if (other === text) throw new Error("the worker no longer holds what is to be altered");
+  writeFileSync(worker, other);
   const origin = await serve(folder, {}, { isolated });
   try {
     return await body(origin);

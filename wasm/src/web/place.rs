@@ -114,6 +114,14 @@ impl Keeper {
         }
     }
 
+    /// Whether what was flushed survives power loss.
+    pub(super) fn is_strict(&self) -> bool {
+        match self {
+            Self::Memory(_) | Self::Opfs(_) => true,
+            Self::IndexedDb(database) => database.is_strict(),
+        }
+    }
+
     /// Whether everything applied is durable by now. If not, or if it is not to be, [`Keeper::flushed`] tells.
     pub(super) fn is_flushed(&self) -> bool {
         match self {
@@ -130,6 +138,18 @@ impl Keeper {
         match self {
             Self::Memory(_) | Self::Opfs(_) => Ok(()),
             Self::IndexedDb(database) => database.flush().await,
+        }
+    }
+
+    /// Asks the place whether the database is still this worker's.
+    ///
+    /// # Errors
+    /// `Fenced`, `Lost`: it is not.
+    pub(super) async fn owned(&self) -> Result<()> {
+        match self {
+            // Nobody else can have what these hold.
+            Self::Memory(_) | Self::Opfs(_) => Ok(()),
+            Self::IndexedDb(database) => database.owned().await,
         }
     }
 

@@ -26,18 +26,22 @@ pub struct Session {
     keeper: Keeper,
     /// The last commit that has reached the place.
     flushed: Cell<Lsn>,
+    /// Whether that is sure to stay: what was found may have reached no more than a cache.
+    lasts: Cell<bool>,
 }
 
 impl Session {
     pub(super) fn new(engine: Engine, keeper: Keeper) -> Self {
         // What was found was there; what recovery adds to it is no commit.
         let flushed = Cell::new(engine.settled());
-        Self { engine: RefCell::new(engine), script: RefCell::default(), keeper, flushed }
+        let lasts = Cell::new(!keeper.lags());
+        Self { engine: RefCell::new(engine), script: RefCell::default(), keeper, flushed, lasts }
     }
 
     /// Everything up to this commit has reached the place.
     fn reached(&self, lsn: Lsn) {
         self.flushed.set(self.flushed.get().max(lsn));
+        self.lasts.set(self.keeper.is_strict());
     }
 
     fn engine(&self) -> Outcome<RefMut<'_, Engine>> {
@@ -178,9 +182,10 @@ twice! {
     import_write "importWrite" import_write_jspi "importWrite_jspi" (bytes: &[u8]) -> () =
         |session, bytes| session.run(|engine| engine.import_write(bytes));
 
-    /// Commits the import; every statement is gone then.
-    import_end "importEnd" import_end_jspi "importEnd_jspi" () -> () =
-        |session| session.run(Engine::import_end);
+    /// Commits the import, with its proof if it is to be `witnessed`. Every statement is gone then, and the connection
+    /// is a new one.
+    import_end "importEnd" import_end_jspi "importEnd_jspi" (witnessed: bool) -> () =
+        |session, witnessed| session.run(|engine| engine.import_end(witnessed));
 
     /// The store's own files: JSON of `[{name, bytes}]`.
     store_files "storeFiles" store_files_jspi "storeFiles_jspi" () -> String = |session| session.run(|_| {
@@ -243,9 +248,17 @@ impl Session {
     pub async fn settle(&self) -> Result<(), JsValue> {
         let settled = self.run(|engine| engine.settle().map(|()| engine.settled()))?;
         let flushed = self.keeper.flushed().await;
-        self.run(|_| Ok(flushed?))?;
+        self.run(|engine| flushed.map_err(|error| engine.in_doubt(error, self.flushed.get())))?;
         self.reached(settled);
         Ok(())
+    }
+
+    /// Resolves if the database is still this worker's: asked when bytes look damaged that may be a new owner's.
+    ///
+    /// # Errors
+    /// Thrown as an `Error` with a `kind`: `Fenced`, `Lost`.
+    pub async fn owned(&self) -> Result<(), JsValue> {
+        self.keeper.owned().await.map_err(|error| thrown(error.into()))
     }
 
     /// Whether calls may read now; always, unless a `reader` was given.
@@ -300,7 +313,11 @@ impl Session {
     /// # Errors
     /// Thrown as an `Error` with a `kind`.
     pub fn status(&self) -> Result<String, JsValue> {
-        let flushed = if self.keeper.lags() { self.flushed.get() } else { Lsn(u64::MAX) };
+        let flushed = match (self.lasts.get(), self.keeper.lags()) {
+            (false, _) => Lsn(0),
+            (true, true) => self.flushed.get(),
+            (true, false) => Lsn(u64::MAX),
+        };
         self.run(|engine| Ok(self.keeper.describe(engine.status(self.keeper.backend(), flushed)).end()))
     }
 

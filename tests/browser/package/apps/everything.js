@@ -15,13 +15,13 @@ async function run() {
     for (const name of names.filter((name) => name.includes(only))) {
       const begun = performance.now();
       const late = new Promise((resolve) => setTimeout(resolve, PATIENCE_MS, `silent for ${PATIENCE_MS} ms`));
-      const wrong = await Promise.race([check.run(name, backend), late]);
-      await tell("/result", { title: `${backend}::${name}`, wrong: wrong ?? null, ms: Math.round(performance.now() - begun) });
+      const error = (await Promise.race([check.run(name, backend), late])) ?? null;
+      await tell("/result", { name: `${backend}::${name}`, error, ms: Math.round(performance.now() - begun) });
     }
   }
 }
 
 run().then(
-  () => tell("/end", { wrong: null }),
-  (error) => tell("/end", { wrong: String(error?.stack ?? error) }),
+  () => tell("/end", { error: null }),
+  (error) => tell("/end", { error: String(error?.stack ?? error) }),
 );

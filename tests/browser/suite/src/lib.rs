@@ -130,6 +130,8 @@ fn trouble_tests() -> &'static [Test] {
         dead_connection_is_replaced_and_what_was_queued_is_given_again,
         connection_that_stays_dead_ends_every_promise,
         read_on_a_dead_connection_connects_anew,
+        read_that_is_never_answered_connects_anew_and_then_says_so,
+        what_a_deposed_owner_reads_is_fenced_once_it_has_looked,
         vanished_database_is_lost_until_it_is_destroyed,
         database_deleted_by_another_tab_keeps_what_was_queued_and_is_fenced,
         database_too_large_for_memory_is_refused_with_the_limit,
@@ -137,6 +139,7 @@ fn trouble_tests() -> &'static [Test] {
         databases_are_listed_and_destroyed,
         store_is_exported_and_imported_byte_for_byte,
         import_without_meta_is_refused_and_leaves_nothing,
+        import_that_was_deposed_removes_nothing,
         no_value_has_64_kib,
     }
 }

@@ -1,7 +1,7 @@
 //! What only IndexedDB has: transactions that fail, connections that die, tabs that take over, databases that
 //! vanish. The browser is made to fail by functions put in the place of its own.
 
-use datasync::backend::indexeddb::{IndexedDb, Options, list};
+use datasync::backend::indexeddb::{Import, IndexedDb, Options, list};
 use datasync::backend::{Backend, Source};
 use datasync::block::{BlockNo, Durability};
 use datasync::error::{Error, ErrorKind};
@@ -183,6 +183,52 @@ pub fn read_on_a_dead_connection_connects_anew() {
     assert_eq!(store.traffic().reconnects, 1);
 }
 
+pub fn read_that_is_never_answered_connects_anew_and_then_says_so() {
+    // Patience in hundredths.
+    script("const old = setTimeout; globalThis.setTimeout = (call, ms) => old(call, ms / 100);", &[]);
+    let medium = OnDemand::new();
+    let store = medium.open_store();
+    store.apply(&Op::Create(Area::Base)).unwrap();
+    store.apply(&write(Area::Base, 0, &blocks(5, 200))).unwrap();
+    flush(&store).unwrap();
+    // A request of which nothing is heard.
+    hijack("IDBObjectStore", "get", 1, 1, "return {};");
+    has(&store, Area::Base, &blocks(5, 200));
+    assert_eq!(store.traffic().reconnects, 1);
+    hijack("IDBObjectStore", "get", 1, 9, "return {};");
+    let error = store.read(Area::Base, 0, &mut [0; 8]).unwrap_err();
+    says(&error, ErrorKind::Io, &[&medium.path(), "not answered", "reload the page"]);
+}
+
+pub fn what_a_deposed_owner_reads_is_fenced_once_it_has_looked() {
+    let medium = OnDemand::new();
+    let mut expected = Expected::new();
+    let first = medium.open_store();
+    let zombie = opened(&first);
+    let all: Vec<u64> = (0..60).collect();
+    commit(&zombie, &mut expected, &all, 40);
+    zombie.compact().unwrap();
+    flush(&first).unwrap();
+    wait(owned(&first)).unwrap();
+    let view = zombie.snapshot().unwrap();
+    let second = medium.open_store();
+    let volume = opened(&second);
+    commit(&volume, &mut expected, &all, 50);
+    volume.compact().unwrap();
+    flush(&second).unwrap();
+    let read = |block| view.read(BlockNo(block), &mut [0; 4096]).unwrap_err();
+    assert_eq!(read(50).kind(), ErrorKind::Corrupt, "the new owner's bytes are not taken for ours");
+    says(&wait(owned(&first)).unwrap_err(), ErrorKind::Fenced, &[&medium.path(), "another tab", "open it again"]);
+    assert_eq!(read(51).kind(), ErrorKind::Fenced);
+    wait(owned(&second)).unwrap();
+    check(&volume.snapshot().unwrap(), &expected);
+}
+
+fn owned(store: &IndexedDb) -> impl Future<Output = Result<(), Error>> + use<> {
+    let store = store.clone();
+    async move { store.owned().await }
+}
+
 pub fn vanished_database_is_lost_until_it_is_destroyed() {
     let medium = OnDemand::new();
     crashed(&medium);
@@ -266,6 +312,24 @@ pub fn import_without_meta_is_refused_and_leaves_nothing() {
     let error = import(&medium.name, vec![("base.db".into(), blocks(1, 2))]).unwrap_err();
     says(&error, ErrorKind::NotAStore, &["META"]);
     assert!(!wait(list()).unwrap().contains(&medium.name));
+}
+
+pub fn import_that_was_deposed_removes_nothing() {
+    let medium = OnDemand::new();
+    let name = medium.name.clone();
+    let mut import = wait(async move { Import::begin(&name).await }).unwrap();
+    let mut expected = Expected::new();
+    let store = medium.open_store();
+    let volume = opened(&store);
+    commit(&volume, &mut expected, &[1, 2], 70);
+    flush(&store).unwrap();
+    let error = wait(async move {
+        import.file("base.db").await.unwrap();
+        import.cancel().await.unwrap_err()
+    });
+    says(&error, ErrorKind::Fenced, &[&medium.path(), "another tab"]);
+    drop((volume, store));
+    check_all(&medium, &expected);
 }
 
 pub fn no_value_has_64_kib() {
