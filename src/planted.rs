@@ -98,6 +98,8 @@ bugs! {
         SkipCut,
         /// Where a segment ends is not compared with what META says.
         SkipCutCheck,
+        /// Segments wait for the end of a commit that recovery gave up.
+        HoldForGivenUp,
         /// Recovery leaves segments that META does not list.
         KeepOrphans,
         /// Recovery leaves what is behind the end of the base.

@@ -3,6 +3,7 @@
 pub mod attack;
 mod beside;
 mod folding;
+pub mod full;
 mod media;
 mod power;
 mod single;

@@ -1,0 +1,36 @@
+//! No space, at the worst moment, and then something worse: each test is one attack that must fail.
+
+use datasync::backend::sim::SimDisk;
+use datasync::block::Durability;
+use datasync::volume::Volume;
+
+use super::attack::{holds, put};
+use crate::settings::options;
+
+/// Each of them, for the planted bugs.
+pub const ALL: &[fn()] = &[
+    a_commit_over_two_segments_that_is_given_up_does_not_keep_a_store_from_closing,
+];
+
+fn open(disk: &SimDisk) -> Volume {
+    Volume::open(disk.clone(), options()).expect("only space is missing")
+}
+
+#[test]
+pub fn a_commit_over_two_segments_that_is_given_up_does_not_keep_a_store_from_closing() {
+    for blocks in [12, 24, 40, 60] {
+        let disk = SimDisk::new(1);
+        let volume = open(&disk);
+        put(&volume, &[0], 1, Durability::Durable);
+        let many: Vec<u64> = (0..blocks).collect();
+        put(&volume, &many, 2, Durability::Applied);
+        let disk = disk.crash_process();
+        drop(volume);
+        disk.set_free_pages(Some(0));
+        let volume = open(&disk);
+        let left = if volume.recovery().given_up_commits > 0 { 1 } else { 2 };
+        assert!(holds(&volume.snapshot().expect("open"), 0, left));
+        disk.set_free_pages(None);
+        volume.close().unwrap_or_else(|error| panic!("{blocks} blocks: {error}"));
+    }
+}
