@@ -46,6 +46,8 @@ bugs! {
         SkipCreationPublish,
         /// The directory entries of a new store are not made durable.
         SkipCreationEntries,
+        /// The slot of META that a new store does not use yet gets no space.
+        LeaveSlotUnwritten,
         /// A rotation publishes META without a barrier.
         SkipRotationPublish,
         /// A fold publishes META without a barrier.

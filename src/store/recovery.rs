@@ -224,6 +224,10 @@ impl Recovery {
         };
         let meta = Meta { store: StoreId(self.setup.seed), seq: 1, epoch: Epoch(1), body };
         let mut ops = vec![Op::Create(Area::Meta)];
+        // The other slot gets its space now: the first publish into it must not find the disk full.
+        if !planted(Bug::LeaveSlotUnwritten) {
+            ops.push(publish::empty_slot(meta.seq + 1));
+        }
         ops.extend(publish::publish_ops(&meta, Bug::SkipCreationPublish));
         ops.extend([Op::Create(Area::Base), Op::Create(Area::Sums)]);
         // ORDER: META is durable, entry and all, before anything is told or written; else a crash leaves data
