@@ -212,6 +212,10 @@ bugs! {
         KeepSumsSequence,
         /// A fold removes segments before META is durable.
         RemoveBeforePublish,
+        /// A fold uses the sequence of one that was given up.
+        ReuseSumsSequence,
+        /// A fold forgets how far one that was given up had written.
+        ForgetReach,
         /// A fold leaves the base as long as it was.
         ForgetShrink,
         /// A clean close does not make the base's length durable.
