@@ -98,10 +98,10 @@ bugs! {
         CutBeforeCopy,
         /// Recovery does not write down where the old segment ends.
         SkipCut,
-        /// Where a segment ends is not compared with what META says.
-        SkipCutCheck,
         /// Segments wait for the end of a commit that recovery gave up.
         HoldForGivenUp,
+        /// Where a segment ends is not compared with what META says.
+        SkipCutCheck,
         /// Recovery leaves segments that META does not list.
         KeepOrphans,
         /// Recovery leaves what is behind the end of the base.
@@ -176,6 +176,8 @@ bugs! {
         FirstSlotWins,
         /// Sums behind the end of the base count.
         SkipMask,
+        /// A read that was overtaken by a fold, its view expired, is called damage.
+        BlameOvertakenRead,
         /// Older versions are dropped although a snapshot needs them.
         ForgetPinnedVersions,
         /// A fold goes past the oldest snapshot.
@@ -210,12 +212,12 @@ bugs! {
         SkipLevelBarrier,
         /// A fold does not raise the sequence of the sums.
         KeepSumsSequence,
-        /// A fold removes segments before META is durable.
-        RemoveBeforePublish,
         /// A fold uses the sequence of one that was given up.
         ReuseSumsSequence,
         /// A fold forgets how far one that was given up had written.
         ForgetReach,
+        /// A fold removes segments before META is durable.
+        RemoveBeforePublish,
         /// A fold leaves the base as long as it was.
         ForgetShrink,
         /// A clean close does not make the base's length durable.

@@ -336,17 +336,28 @@ impl Shared {
         }
     }
 
-    /// Fills `out` with what was found, verified. The caller holds the gate.
-    pub(crate) fn fetch(&self, found: &Found, out: &mut BlockBytes) -> Result<()> {
+    /// Fills `out` with what was found, verified. The caller holds the gate. A mismatch is damage only if `still`
+    /// says that nobody could have put other bytes there meanwhile.
+    pub(crate) fn fetch(
+        &self,
+        found: &Found,
+        out: &mut BlockBytes,
+        still: impl FnOnce(&mut Store) -> bool,
+    ) -> Result<()> {
         match found {
             Found::Zeros => out.fill(0),
             Found::Memory(bytes, at) => out.copy_from_slice(&bytes[*at..*at + BLOCK_SIZE]),
-            Found::At(address) => self.fetch_at(address, out)?,
+            Found::At(address) => self.fetch_at(address, out, still)?,
         }
         Ok(())
     }
 
-    fn fetch_at(&self, address: &Address, out: &mut BlockBytes) -> Result<()> {
+    fn fetch_at(
+        &self,
+        address: &Address,
+        out: &mut BlockBytes,
+        still: impl FnOnce(&mut Store) -> bool,
+    ) -> Result<()> {
         let page = address.offset / BLOCK_SIZE as u64;
         let (checksum, id) = {
             let store = lock(&self.store);
@@ -377,16 +388,18 @@ impl Shared {
             );
             return fail(ErrorKind::Poisoned, message);
         }
-        store.note_damage(Damage {
-            what: format!("{}: bytes that are not what was written", address.area),
-            segment: match address.area {
-                Area::Segment(id) => Some(id),
-                Area::Meta | Area::Base | Area::Sums => None,
-            },
-            offset: address.offset,
-            block: Some(address.block),
-            version: Some(address.version),
-        });
+        if still(&mut store) || planted(Bug::BlameOvertakenRead) {
+            store.note_damage(Damage {
+                what: format!("{}: bytes that are not what was written", address.area),
+                segment: match address.area {
+                    Area::Segment(id) => Some(id),
+                    Area::Meta | Area::Base | Area::Sums => None,
+                },
+                offset: address.offset,
+                block: Some(address.block),
+                version: Some(address.version),
+            });
+        }
         outcome.map_err(|error| error.in_store(&self.backend.name()))
     }
 }

@@ -43,6 +43,7 @@ pub const ALL: &[(&str, fn() -> Checked<()>)] = &[
     ("torn_tail_in_a_segment_no_longer_last", power::torn_tail_not_last),
     ("size_and_content_persist_independently", power::size_and_content),
     ("a_failure_reported_once_is_believed_by_everybody", beside::reported_once),
+    ("a_read_that_its_view_did_not_outlive_is_no_damage", beside::overtaken_read),
     ("recovers_with_zero_free_bytes", media::zero_free_bytes),
     ("zombie_writer_is_fenced_even_after_removal", media::zombie),
     ("hostile_bytes_never_panic_or_overallocate", media::hostile_bytes),
@@ -108,6 +109,7 @@ promises! {
     directory_entries_are_independent_of_data
     failed_barrier_poisons_and_is_indeterminate
     a_failure_reported_once_is_believed_by_everybody
+    a_read_that_its_view_did_not_outlive_is_no_damage
     torn_tail_in_a_segment_no_longer_last
     size_and_content_persist_independently
     recovers_with_zero_free_bytes
