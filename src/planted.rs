@@ -214,6 +214,8 @@ bugs! {
         KeepSumsSequence,
         /// A fold uses the sequence of one that was given up.
         ReuseSumsSequence,
+        /// A fold takes zeros for written that an unfinished fold wrote.
+        TrustUnfinishedTrim,
         /// A fold forgets how far one that was given up had written.
         ForgetReach,
         /// A fold removes segments before META is durable.

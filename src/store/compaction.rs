@@ -326,12 +326,14 @@ impl Store {
         // the first one is durable.
         let above = if planted(Bug::ReuseSumsSequence) { 0 } else { page.seq.saturating_add(1) };
         page.seq = if planted(Bug::KeepSumsSequence) { page.seq } else { fold.seq.max(above) };
+        let folded = if planted(Bug::TrustUnfinishedTrim) { fold.target } else { self.meta.body.folded };
         for (from, to, version, modified_ms) in &fold.ranges {
             for (block, entry) in (first..).zip(&mut page.entries) {
                 let inside = (from.0..to.0).contains(&block) && block < fold.blocks_after;
-                // An entry that is absent may be one that a fold masked which was cut off before it cut the base:
-                // then the old bytes are still there, and plain SQLite would find them after a clean close.
-                let held = block < fold.blocks_before && !matches!(entry, BaseEntry::Trimmed { .. });
+                // An entry that is absent may be one that a fold masked which was cut off before it cut the base,
+                // and one that is newer than META is of a fold whose zeros no barrier covers: then the old bytes
+                // are still there, and plain SQLite would find them after a clean close.
+                let held = block < fold.blocks_before && !entry.trimmed_by(folded);
                 if inside && held {
                     *entry = BaseEntry::Trimmed { version: *version, modified_ms: *modified_ms };
                     push_base(ops, BlockNo(block), &[0; BLOCK_SIZE]);

@@ -24,7 +24,7 @@ use crate::invariants::{
 };
 use crate::reference::{History, State, fill};
 use crate::settings::options;
-use crate::workload::{Letter, Run, parse, recovered, unexpected};
+use crate::workload::{Letter, Run, parse, plain_database, recovered, unexpected};
 
 const PAGE: u64 = BLOCK_SIZE as u64;
 
@@ -57,6 +57,7 @@ pub const ALL: &[(&str, fn() -> Checked<()>)] = &[
     ("an_unlisted_segment_is_no_evidence", power::unlisted_segment),
     ("a_snapshot_keeps_its_bytes_across_folds", folding::snapshot_across_folds),
     ("a_fold_levels_what_a_failed_barrier_spoilt", folding::spoilt_sums),
+    ("what_a_failed_barrier_takes_of_the_base_is_written_again", folding::spoilt_base),
     ("a_header_forged_with_a_valid_digest_is_refused", media::forged_headers),
     ("a_base_that_another_program_changed_is_refused", media::changed_base),
     ("a_fold_under_way_does_not_keep_a_store_from_closing", folding::close_during_fold),
@@ -125,6 +126,7 @@ promises! {
     an_unlisted_segment_is_no_evidence
     a_snapshot_keeps_its_bytes_across_folds
     a_fold_levels_what_a_failed_barrier_spoilt
+    what_a_failed_barrier_takes_of_the_base_is_written_again
     a_header_forged_with_a_valid_digest_is_refused
     a_base_that_another_program_changed_is_refused
     a_fold_under_way_does_not_keep_a_store_from_closing
