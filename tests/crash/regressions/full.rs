@@ -1,14 +1,19 @@
 //! No space, at the worst moment, and then something worse: each test is one attack that must fail.
 
-use datasync::backend::sim::{BarrierFailure, Bounds, Fault, SimDisk, bytes_of};
+use std::collections::HashSet;
+
+use datasync::backend::sim::{BarrierFailure, Bounds, Cut, DiskState, Fault, SimDisk, bytes_of};
 use datasync::block::{BLOCK_SIZE, BlockNo, Durability};
 use datasync::error::{ErrorKind, Result};
 use datasync::log::plan::Area;
 use datasync::volume::Volume;
 
 use super::attack::{holds, power_cut, put};
-use crate::reference::fill;
+use super::{after, expected, step};
+use crate::invariants::{Checked, Expected, Violation, opens};
+use crate::reference::{History, fill};
 use crate::settings::options;
+use crate::workload::{Run, recovered};
 
 /// Each of them, for the planted bugs.
 pub const ALL: &[fn()] = &[
@@ -143,5 +148,78 @@ pub fn a_fold_that_found_no_space_leaves_no_bytes_for_plain_sqlite() {
         for block in 3..if between { 11 } else { 12 } {
             assert!(plain(&disk, block), "{free} pages free: block {block} of base.db is not zeros");
         }
+    }
+}
+
+/// Medium, expectations and depth of what was tried.
+type Keys = HashSet<(u64, usize, usize, u32)>;
+
+/// `image` on a disk without a free page.
+fn full(image: &DiskState) -> SimDisk {
+    let disk = SimDisk::from_state(image.clone(), 1);
+    disk.set_free_pages(Some(0));
+    disk
+}
+
+/// Opens `image` on a full disk, cuts that off at every op, `depth` times over, and checks what each leaves.
+fn crash_on_full(image: &DiskState, allowed: &Expected<'_>, depth: u32, tried: &mut Keys) -> Checked<()> {
+    if !tried.insert((image.fingerprint(), allowed.least, allowed.most, depth)) {
+        return Ok(());
+    }
+    let disk = full(image);
+    disk.start_trace();
+    let volume = opens(Volume::open(disk.clone(), options()))?;
+    let shown = recovered(&volume, allowed)?;
+    drop(volume);
+    let moments = disk.take_trace();
+    let exactly = Expected { commits: allowed.commits, least: shown, most: shown };
+    let last = disk.crash_process().state();
+    for image in [last.after(&Cut::default()), last] {
+        // What one opening has shown is there for good, on a full disk or with space again.
+        let mut next = Run::stopped(full(&image), History::new(allowed.commits[shown].clone()));
+        next.open().map_err(|violation| violation.at("opened a second time"))?;
+        recovered(next.volume.as_ref().expect("open"), &exactly)?;
+        next.disk.set_free_pages(None);
+        step(&mut next, "d0.k.d01.z").map_err(|violation| violation.at("with space again"))?;
+    }
+    if depth == 0 {
+        return Ok(());
+    }
+    for (at, moment) in moments.iter().enumerate() {
+        let allowed = if at + 1 == moments.len() { &exactly } else { allowed };
+        let context = |violation: Violation| {
+            violation.at(format!("op {at}, {:?}", moment.op.as_ref().map(ToString::to_string)))
+        };
+        let mut further =
+            |image: &DiskState| crash_on_full(image, allowed, depth - 1, tried).map_err(context);
+        further(&moment.state)?;
+        if depth == 1 {
+            further(&moment.state.after(&Cut::default()))?;
+            continue;
+        }
+        let mut checked = Ok(());
+        let bounds = Bounds { product: 9, pairs: false, drawn: 2, seed: 4 };
+        moment.state.each_image(&bounds, |cut, image| {
+            checked = further(&image).map_err(|violation| violation.at(cut.to_string()));
+            checked.is_ok()
+        });
+        checked?;
+    }
+    Ok(())
+}
+
+#[test]
+pub fn recovery_on_a_full_disk_may_be_cut_off_anywhere_and_again() {
+    for word in ["d0.a1", "a0.a1.a0.a1.a0", "d01.r.d0.a1.a0", "L.C.a0.L.a1", "L.C.s1.y.r.c.c.a0"] {
+        let mut tried = Keys::new();
+        let mut run = after(word).expect("a healthy store");
+        let cut = run.disk.state().after(&Cut::default());
+        run.die();
+        for image in [run.disk.state(), cut] {
+            if let Err(violation) = crash_on_full(&image, &expected(&run.history), 2, &mut tried) {
+                panic!("{}", violation.at(word));
+            }
+        }
+        assert!(tried.len() > 50, "{word}: only {} openings", tried.len());
     }
 }
