@@ -244,6 +244,8 @@ bugs! {
         SkipPoison,
         /// A failed barrier is tried again, and believed.
         RetryBarrier,
+        /// A barrier that failed for want of space is tried again, and believed.
+        RetryFullBarrier,
         /// A poisoned store still says what became of its commits.
         OutcomeIgnoresPoison,
     }

@@ -11,7 +11,7 @@ use super::sync::{AtomicBool, Condvar, Mutex, RwLock, lock, wait_while};
 use super::writer::Writer;
 use crate::backend::Backend;
 use crate::block::{BLOCK_SIZE, BlockBytes, BlockNo, CommitId, Durability, Lsn, Tag};
-use crate::error::{ErrorKind, Result, fail};
+use crate::error::{Error, ErrorKind, Result, fail};
 use crate::log::plan::{Address, Area, Effect, Op, Plan};
 use crate::log::reader::read_page;
 use crate::planted::{Bug, planted};
@@ -68,10 +68,8 @@ impl Volume {
         while let Some(plan) = recovery.next(&backend)? {
             match run(&backend, &plan.ops) {
                 Ok(()) => {}
-                Err(error) if error.kind() == ErrorKind::Full && reserves_only(&plan) => {
-                    recovery.refused(&backend)?
-                }
-                Err(error) => return Err(error),
+                Err(refused) if refused.is_harmless(&plan) => recovery.refused(&backend)?,
+                Err(refused) => return Err(refused.error),
             }
         }
         let (store, report) = recovery.finish();
@@ -316,9 +314,12 @@ impl Shared {
 
     /// Runs a plan and tells the store how it went. The store is not locked meanwhile.
     pub(crate) fn run(&self, plan: &Plan) -> Result<()> {
-        let done = plan.ops.iter().try_for_each(|op| match op {
-            Op::Barrier(Area::Segment(_)) => self.log_barrier(op),
-            _ => self.backend.apply(op),
+        let done = plan.ops.iter().try_for_each(|op| {
+            let done = match op {
+                Op::Barrier(Area::Segment(_)) => self.log_barrier(op),
+                _ => self.backend.apply(op),
+            };
+            done.map_err(|error| Refused { error, op })
         });
         settle(&mut lock(&self.store), plan, done)
     }
@@ -404,14 +405,37 @@ impl Shared {
     }
 }
 
-/// Tells the store how a plan went.
-fn settle(store: &mut Store, plan: &Plan, done: Result<()>) -> Result<()> {
-    match &done {
-        Ok(()) => store.complete(plan),
-        Err(error) if error.kind() == ErrorKind::Full && reserves_only(plan) => store.refused(plan),
-        Err(error) => store.poison(error),
+/// An op that failed.
+struct Refused<'a> {
+    error: Error,
+    op: &'a Op,
+}
+
+impl Refused<'_> {
+    /// Whether nothing but space was missing, for a plan that prepares space or folds. A barrier that failed is
+    /// never tried again, whatever it said.
+    fn is_harmless(&self, plan: &Plan) -> bool {
+        let barrier = matches!(self.op, Op::Barrier(_) | Op::BarrierDirectory);
+        self.error.kind() == ErrorKind::Full
+            && (!barrier || planted(Bug::RetryFullBarrier))
+            && reserves_only(plan)
     }
-    done
+}
+
+/// Tells the store how a plan went.
+fn settle(store: &mut Store, plan: &Plan, done: std::result::Result<(), Refused<'_>>) -> Result<()> {
+    match done {
+        Ok(()) => store.complete(plan),
+        Err(refused) => {
+            if refused.is_harmless(plan) {
+                store.refused(plan);
+            } else {
+                store.poison(&refused.error);
+            }
+            return Err(refused.error);
+        }
+    }
+    Ok(())
 }
 
 /// Whether a plan prepares space or folds: the kinds that `Full` does not harm.
@@ -428,9 +452,11 @@ fn reserves_only(plan: &Plan) -> bool {
 }
 
 /// Runs ops in order until one fails.
-fn run(backend: &dyn Backend, ops: &[Op]) -> Result<()> {
+fn run<'a>(backend: &dyn Backend, ops: &'a [Op]) -> std::result::Result<(), Refused<'a>> {
     ops.iter().try_for_each(|op| match (backend.apply(op), op) {
-        (Err(_), Op::Barrier(_)) if planted(Bug::RetryBarrier) => backend.apply(op),
-        (done, _) => done,
+        (Err(_), Op::Barrier(_)) if planted(Bug::RetryBarrier) => {
+            backend.apply(op).map_err(|error| Refused { error, op })
+        }
+        (done, _) => done.map_err(|error| Refused { error, op }),
     })
 }

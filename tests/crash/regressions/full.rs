@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 
-use datasync::backend::sim::{BarrierFailure, Bounds, Cut, DiskState, Fault, SimDisk, bytes_of};
+use datasync::backend::sim::{
+    BarrierFailure, Bounds, Call, Cut, DiskState, Fault, Leaves, SimDisk, bytes_of,
+};
 use datasync::block::{BLOCK_SIZE, BlockNo, Durability};
 use datasync::error::{ErrorKind, Result};
 use datasync::log::plan::Area;
@@ -21,6 +23,7 @@ pub const ALL: &[fn()] = &[
     a_new_store_says_full_and_goes_on,
     a_fold_that_found_no_space_spoils_nothing_for_the_next,
     a_fold_that_found_no_space_leaves_no_bytes_for_plain_sqlite,
+    a_barrier_that_failed_for_want_of_space_is_never_tried_again,
 ];
 
 fn open(disk: &SimDisk) -> Volume {
@@ -149,6 +152,42 @@ pub fn a_fold_that_found_no_space_leaves_no_bytes_for_plain_sqlite() {
             assert!(plain(&disk, block), "{free} pages free: block {block} of base.db is not zeros");
         }
     }
+}
+
+#[test]
+pub fn a_barrier_that_failed_for_want_of_space_is_never_tried_again() {
+    let directory = |nth| Fault::Refuse {
+        call: Call::BarrierDirectory,
+        nth,
+        kind: ErrorKind::Full,
+        lasting: false,
+        leaves: Leaves::Nothing,
+    };
+    let how = BarrierFailure::MarksClean;
+    let faults =
+        (1..20).flat_map(|nth| [directory(nth), Fault::FailBarrier { nth, how, kind: ErrorKind::Full }]);
+    let mut struck = 0;
+    for fault in faults {
+        let disk = SimDisk::new(1);
+        let volume = open(&disk);
+        disk.inject(fault);
+        let work = || -> Result<()> {
+            try_put(&volume, &[0, 1], 1)?;
+            volume.compact()?;
+            (0..4).try_for_each(|_| try_put(&volume, &[0, 1, 2, 3, 4, 5], 2))?;
+            volume.compact()
+        };
+        if work().is_ok() {
+            continue;
+        }
+        struck += 1;
+        let ops = disk.ops();
+        let _ = volume.compact();
+        let told = try_put(&volume, &[0], 3).map_err(|error| error.kind());
+        assert_eq!(told, Err(ErrorKind::Poisoned), "{fault}");
+        assert_eq!(disk.ops(), ops, "{fault}: the store went on");
+    }
+    assert!(struck > 10, "only {struck} barriers failed");
 }
 
 /// Medium, expectations and depth of what was tried.
