@@ -23,7 +23,8 @@ use crate::store::{Outcome, Store};
 /// A store bound to its medium. Cheap to clone; all clones are the same volume.
 ///
 /// Dropping the last clone without [`Volume::close`] loses nothing that was acknowledged; the next open
-/// recovers.
+/// recovers. A fold in the background then still ends its present step, and holds the medium (its lock) that
+/// long: who opens again at once has to be ready for `Busy`, or calls `close`.
 #[derive(Clone)]
 pub struct Volume {
     pub(crate) shared: Arc<Shared>,
