@@ -46,6 +46,8 @@ bugs! {
         SkipCreationPublish,
         /// The directory entries of a new store are not made durable.
         SkipCreationEntries,
+        /// The slot of META that a new store does not use yet gets no space.
+        LeaveSlotUnwritten,
         /// A rotation publishes META without a barrier.
         SkipRotationPublish,
         /// A fold publishes META without a barrier.
@@ -96,6 +98,8 @@ bugs! {
         CutBeforeCopy,
         /// Recovery does not write down where the old segment ends.
         SkipCut,
+        /// Segments wait for the end of a commit that recovery gave up.
+        HoldForGivenUp,
         /// Where a segment ends is not compared with what META says.
         SkipCutCheck,
         /// Recovery leaves segments that META does not list.
@@ -172,6 +176,8 @@ bugs! {
         FirstSlotWins,
         /// Sums behind the end of the base count.
         SkipMask,
+        /// A read that was overtaken by a fold, its view expired, is called damage.
+        BlameOvertakenRead,
         /// Older versions are dropped although a snapshot needs them.
         ForgetPinnedVersions,
         /// A fold goes past the oldest snapshot.
@@ -206,6 +212,12 @@ bugs! {
         SkipLevelBarrier,
         /// A fold does not raise the sequence of the sums.
         KeepSumsSequence,
+        /// A fold uses the sequence of one that was given up.
+        ReuseSumsSequence,
+        /// A fold takes zeros for written that an unfinished fold wrote.
+        TrustUnfinishedTrim,
+        /// A fold forgets how far one that was given up had written.
+        ForgetReach,
         /// A fold removes segments before META is durable.
         RemoveBeforePublish,
         /// A fold leaves the base as long as it was.
@@ -232,6 +244,8 @@ bugs! {
         SkipPoison,
         /// A failed barrier is tried again, and believed.
         RetryBarrier,
+        /// A barrier that failed for want of space is tried again, and believed.
+        RetryFullBarrier,
         /// A poisoned store still says what became of its commits.
         OutcomeIgnoresPoison,
     }

@@ -39,6 +39,14 @@ pub enum BaseEntry {
     },
 }
 
+impl BaseEntry {
+    /// Whether commit `lsn` or one before it trimmed the block.
+    #[must_use]
+    pub fn trimmed_by(&self, lsn: Lsn) -> bool {
+        matches!(self, Self::Trimmed { version, .. } if *version <= lsn)
+    }
+}
+
 /// One page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SumsPage {

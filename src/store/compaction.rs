@@ -15,6 +15,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::base::{Slots, mask};
+use super::fold_ops::{cut, fold_barriers, level_barrier, push_base, second_barrier, sums_op};
 use super::index::Entry;
 use super::read::log_address;
 use super::stats::Damage;
@@ -54,7 +55,7 @@ pub(crate) struct Fold {
     target: Lsn,
     /// The segments that go away, from the oldest.
     segments: Vec<SegmentId>,
-    /// Sequence number of the pages of `base.sum` it writes.
+    /// Least sequence number of the pages of `base.sum` it writes.
     seq: u64,
     size: u64,
     blocks_before: u64,
@@ -64,6 +65,8 @@ pub(crate) struct Fold {
     /// Pages of `base.sum` it touches, and how many of them the phase has done.
     pages: Vec<u64>,
     done: usize,
+    /// The sequence numbers that slot 0 of these pages got.
+    written: Vec<u64>,
     /// The page being built and the next block to copy into it.
     building: Option<(SumsPage, BlockNo)>,
     /// A step is with the driver.
@@ -94,14 +97,19 @@ impl Store {
         // A fold that was under way may have ended short of what can be folded by now: go on with the next.
         while let Some(mut fold) = self.fold.take().or_else(|| self.new_fold()) {
             assert!(!fold.stepping, "one step of a fold at a time");
-            let plan = self.next_step(source, &mut fold);
-            // Given up half-way, what the slots hold is unproven.
-            self.level_first |= plan.is_err();
-            if let Some(plan) = plan? {
-                fold.stepping = true;
-                self.fold = Some(fold);
-                return Ok(Some(plan));
+            let step = self.next_step(source, &mut fold);
+            fold.stepping = matches!(step, Ok(Some(_)));
+            self.fold = Some(fold);
+            match step {
+                Err(error) => {
+                    self.abandon_fold();
+                    return Err(error);
+                }
+                Ok(Some(plan)) => return Ok(Some(plan)),
+                Ok(None) => {}
             }
+            self.fold = None;
+            self.reach = 0;
             self.stats.folds += 1;
         }
         Ok(None)
@@ -113,10 +121,13 @@ impl Store {
         }
     }
 
-    /// Gives the fold up. Its half-written slots are levelled by the next one.
+    /// Gives the fold up. Its half-written slots are levelled by the next one, which also cuts off what this one
+    /// may have written behind the end of the base.
     pub(crate) fn abandon_fold(&mut self) {
-        self.fold = None;
         self.level_first = true;
+        if let Some(fold) = self.fold.take() {
+            self.reach = self.reach.max(fold.blocks_before).max(fold.blocks_after);
+        }
     }
 
     /// Whether [`Store::fold_step`] would find something to do.
@@ -211,6 +222,7 @@ impl Store {
             ranges,
             pages: pages.into_iter().collect(),
             done: 0,
+            written: Vec::new(),
             building: None,
             stepping: false,
         })
@@ -231,7 +243,7 @@ impl Store {
                     return Ok(Some(self.publish_fold(fold)));
                 }
                 Phase::Shrink if planted(Bug::ForgetShrink) => (Vec::new(), Phase::Remove),
-                Phase::Shrink => (shrink_ops(fold), Phase::Remove),
+                Phase::Shrink => (self.shrink(fold), Phase::Remove),
                 Phase::Remove => (fold.segments.iter().map(|id| Op::Remove(*id)).collect(), Phase::Done),
                 Phase::Done => return Ok(None),
             };
@@ -284,6 +296,7 @@ impl Store {
                 break;
             }
             ops.push(sums_op(&page, 0));
+            fold.written.push(page.seq);
             fold.done += 1;
         }
         self.stats.blocks_folded += copied as u64;
@@ -309,13 +322,18 @@ impl Store {
             }
         };
         mask(&mut page, fold.blocks_before.min(fold.blocks_after));
-        page.seq = if planted(Bug::KeepSumsSequence) { page.seq } else { fold.seq };
+        // Never the number of what is there, which a fold that was given up may have used: equal slots mean that
+        // the first one is durable.
+        let above = if planted(Bug::ReuseSumsSequence) { 0 } else { page.seq.saturating_add(1) };
+        page.seq = if planted(Bug::KeepSumsSequence) { page.seq } else { fold.seq.max(above) };
+        let folded = if planted(Bug::TrustUnfinishedTrim) { fold.target } else { self.meta.body.folded };
         for (from, to, version, modified_ms) in &fold.ranges {
             for (block, entry) in (first..).zip(&mut page.entries) {
                 let inside = (from.0..to.0).contains(&block) && block < fold.blocks_after;
-                // An entry that is absent may be one that a fold masked which was cut off before it cut the base:
-                // then the old bytes are still there, and plain SQLite would find them after a clean close.
-                let held = block < fold.blocks_before && !matches!(entry, BaseEntry::Trimmed { .. });
+                // An entry that is absent may be one that a fold masked which was cut off before it cut the base,
+                // and one that is newer than META is of a fold whose zeros no barrier covers: then the old bytes
+                // are still there, and plain SQLite would find them after a clean close.
+                let held = block < fold.blocks_before && !entry.trimmed_by(folded);
                 if inside && held {
                     *entry = BaseEntry::Trimmed { version: *version, modified_ms: *modified_ms };
                     push_base(ops, BlockNo(block), &[0; BLOCK_SIZE]);
@@ -388,9 +406,9 @@ impl Store {
     fn second(&mut self, source: &dyn Source, fold: &mut Fold) -> Result<Vec<Op>> {
         let mut ops = Vec::new();
         let upto = fold.pages.len().min(fold.done + STEP_PAGES);
-        for page in &fold.pages[fold.done..upto] {
+        for (page, seq) in fold.pages[fold.done..upto].iter().zip(&fold.written[fold.done..upto]) {
             match &Slots::read(source, self.meta.store, *page)?.slots[0] {
-                Ok(first) if first.seq == fold.seq => ops.push(sums_op(first, 1)),
+                Ok(first) if first.seq == *seq => ops.push(sums_op(first, 1)),
                 _ => {
                     return fail(
                         ErrorKind::Corrupt,
@@ -401,6 +419,12 @@ impl Store {
         }
         fold.done = upto;
         Ok(if planted(Bug::SkipSecondSlot) { Vec::new() } else { ops })
+    }
+
+    /// Cuts off what is behind the new end: of the base as it was, or of a fold that was given up.
+    fn shrink(&self, fold: &Fold) -> Vec<Op> {
+        let reach = if planted(Bug::ForgetReach) { 0 } else { self.reach };
+        if fold.blocks_after < fold.blocks_before.max(reach) { cut(fold.blocks_after) } else { Vec::new() }
     }
 
     fn publish_fold(&mut self, fold: &Fold) -> Plan {
@@ -442,54 +466,4 @@ impl Store {
             self.damage.push(damage);
         }
     }
-}
-
-/// ORDER: blocks and slot 0 are durable before slot 1 is written, and before META drops the log; else a power
-/// cut leaves neither the log nor the base.
-fn fold_barriers() -> Vec<Op> {
-    let base = (!planted(Bug::SkipBaseBarrier)).then_some(Op::Barrier(Area::Base));
-    let sums = (!planted(Bug::SkipSumsBarrier)).then_some(Op::Barrier(Area::Sums));
-    base.into_iter().chain(sums).collect()
-}
-
-/// ORDER: slot 1 is as good as slot 0 before slot 0 is written over; else a crash may leave neither.
-fn level_barrier() -> Vec<Op> {
-    if planted(Bug::SkipLevelBarrier) { Vec::new() } else { vec![Op::Barrier(Area::Sums)] }
-}
-
-/// ORDER: slot 1 is durable before META drops the log; else an invalid slot could not be told from rot.
-fn second_barrier() -> Vec<Op> {
-    if planted(Bug::SecondSlotTooEarly) {
-        return fold_barriers();
-    }
-    if planted(Bug::SkipSecondBarrier) { Vec::new() } else { vec![Op::Barrier(Area::Sums)] }
-}
-
-fn shrink_ops(fold: &Fold) -> Vec<Op> {
-    if fold.blocks_after >= fold.blocks_before {
-        return Vec::new();
-    }
-    let pages = fold.blocks_after.div_ceil(BLOCKS_PER_PAGE);
-    let sums = Op::Resize { area: Area::Sums, bytes: SumsPage::offset(pages, 0) };
-    vec![Op::Resize { area: Area::Base, bytes: fold.blocks_after * BLOCK_SIZE as u64 }, sums]
-}
-
-fn sums_op(page: &SumsPage, slot: u8) -> Op {
-    let mut bytes: BlockBytes = [0; BLOCK_SIZE];
-    page.encode(slot, &mut bytes);
-    Op::Write { area: Area::Sums, offset: SumsPage::offset(page.page, slot), bytes: bytes[..].into() }
-}
-
-/// Adds a block of the base to `ops`, joined to the write before it where they touch.
-fn push_base(ops: &mut Vec<Op>, block: BlockNo, bytes: &BlockBytes) {
-    let at = block.0 * BLOCK_SIZE as u64;
-    if let Some(Op::Write { area: Area::Base, offset, bytes: before }) = ops.last_mut()
-        && *offset + before.len() as u64 == at
-    {
-        let mut both = before.to_vec();
-        both.extend_from_slice(bytes);
-        *before = both.into();
-        return;
-    }
-    ops.push(Op::Write { area: Area::Base, offset: at, bytes: bytes[..].into() });
 }

@@ -13,6 +13,7 @@ pub mod base;
 pub mod batch;
 pub mod commit;
 pub mod compaction;
+mod fold_ops;
 mod found;
 pub mod free;
 pub mod index;
@@ -154,6 +155,8 @@ pub struct Store {
     pub(crate) fold: Option<Fold>,
     /// The two slots of a `base.sum` page may be unproven: level them before writing either.
     pub(crate) level_first: bool,
+    /// How far folds that were given up may have written into the base, in blocks.
+    pub(crate) reach: u64,
     pub(crate) base: BaseSums,
     pub(crate) free: FreeList,
     /// Tags of commits above `folded`, oldest first.
@@ -191,6 +194,7 @@ impl Store {
             poisoned: None,
             fold: None,
             level_first: !meta.body.clean,
+            reach: 0,
             base: BaseSums::default(),
             free,
             log_tags: Vec::new(),

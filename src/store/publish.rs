@@ -26,6 +26,12 @@ pub(crate) fn publish_ops(meta: &Meta, no_barrier: Bug) -> Vec<Op> {
     std::iter::once(write).chain(barrier).collect()
 }
 
+/// Zeros where a META of this sequence number will go: no META, but its space.
+pub(crate) fn empty_slot(seq: u64) -> Op {
+    let zeros = vec![0; 2 * META_BYTES].into();
+    Op::Write { area: Area::Meta, offset: (seq % 2) * 2 * META_BYTES as u64, bytes: zeros }
+}
+
 /// Writes a META again where it already is, one copy and barrier after the other: afterwards it is durable,
 /// whatever the cache held. `first` is the copy to begin with ([`crate::store::found::first_to_prove`]).
 ///

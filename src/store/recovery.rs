@@ -224,6 +224,10 @@ impl Recovery {
         };
         let meta = Meta { store: StoreId(self.setup.seed), seq: 1, epoch: Epoch(1), body };
         let mut ops = vec![Op::Create(Area::Meta)];
+        // The other slot gets its space now: the first publish into it must not find the disk full.
+        if !planted(Bug::LeaveSlotUnwritten) {
+            ops.push(publish::empty_slot(meta.seq + 1));
+        }
         ops.extend(publish::publish_ops(&meta, Bug::SkipCreationPublish));
         ops.extend([Op::Create(Area::Base), Op::Create(Area::Sums)]);
         // ORDER: META is durable, entry and all, before anything is told or written; else a crash leaves data
@@ -279,7 +283,8 @@ impl Recovery {
         report.unproven_commits = (self.keep - self.proven) as u64;
         if self.setup.read_only {
             let mut store = Store::empty(&self.setup, meta);
-            store.segments = found.segments.iter().map(|walked| walked_segment(walked, &found)).collect();
+            store.segments =
+                found.segments.iter().map(|walked| walked_segment(walked, &found.batches)).collect();
             load(&mut store, &found, found.batches.len(), &BTreeMap::new());
             self.store = Some(store);
             self.step = Step::Done;
@@ -368,7 +373,9 @@ impl Recovery {
         let last = scan.batches[..self.keep].last().map_or(meta.body.folded, |batch| batch.lsn);
         end_epochs(&mut meta, last);
         let mut store = Store::empty(&self.setup, meta);
-        store.segments = scan.segments.iter().map(|walked| walked_segment(walked, scan)).collect();
+        // What is given up holds no segment that it began in: it never comes to its end.
+        let kept = if planted(Bug::HoldForGivenUp) { &scan.batches } else { &scan.batches[..self.keep] };
+        store.segments = scan.segments.iter().map(|walked| walked_segment(walked, kept)).collect();
         relog::cut_last(&mut store, scan, &scan.batches[..self.proven]);
         store
     }
@@ -418,8 +425,9 @@ fn end_epochs(meta: &mut Meta, last: Lsn) {
     meta.body.epochs.drain(..excess);
 }
 
-fn walked_segment(walked: &super::scan::WalkedSegment, scan: &Scan) -> Segment {
-    let came_to_nothing = |lsn: Lsn| scan.batches.iter().all(|batch| batch.lsn != lsn);
+/// A segment as the walk found it, where `kept` are the commits that count.
+fn walked_segment(walked: &super::scan::WalkedSegment, kept: &[Committed]) -> Segment {
+    let came_to_nothing = |lsn: Lsn| kept.iter().all(|batch| batch.lsn != lsn);
     let whole = walked.open.is_none_or(|(lsn, _)| came_to_nothing(lsn));
     let fold_end = (walked.record.cut.is_some() && whole).then_some(walked.committed);
     Segment { record: walked.record, pages: walked.end.page, fold_end }

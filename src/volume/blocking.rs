@@ -11,7 +11,7 @@ use super::sync::{AtomicBool, Condvar, Mutex, RwLock, lock, wait_while};
 use super::writer::Writer;
 use crate::backend::Backend;
 use crate::block::{BLOCK_SIZE, BlockBytes, BlockNo, CommitId, Durability, Lsn, Tag};
-use crate::error::{ErrorKind, Result, fail};
+use crate::error::{Error, ErrorKind, Result, fail};
 use crate::log::plan::{Address, Area, Effect, Op, Plan};
 use crate::log::reader::read_page;
 use crate::planted::{Bug, planted};
@@ -23,7 +23,8 @@ use crate::store::{Outcome, Store};
 /// A store bound to its medium. Cheap to clone; all clones are the same volume.
 ///
 /// Dropping the last clone without [`Volume::close`] loses nothing that was acknowledged; the next open
-/// recovers.
+/// recovers. A fold in the background then still ends its present step, and holds the medium (its lock) that
+/// long: who opens again at once has to be ready for `Busy`, or calls `close`.
 #[derive(Clone)]
 pub struct Volume {
     pub(crate) shared: Arc<Shared>,
@@ -68,10 +69,8 @@ impl Volume {
         while let Some(plan) = recovery.next(&backend)? {
             match run(&backend, &plan.ops) {
                 Ok(()) => {}
-                Err(error) if error.kind() == ErrorKind::Full && reserves_only(&plan) => {
-                    recovery.refused(&backend)?
-                }
-                Err(error) => return Err(error),
+                Err(refused) if refused.is_harmless(&plan) => recovery.refused(&backend)?,
+                Err(refused) => return Err(refused.error),
             }
         }
         let (store, report) = recovery.finish();
@@ -316,9 +315,12 @@ impl Shared {
 
     /// Runs a plan and tells the store how it went. The store is not locked meanwhile.
     pub(crate) fn run(&self, plan: &Plan) -> Result<()> {
-        let done = plan.ops.iter().try_for_each(|op| match op {
-            Op::Barrier(Area::Segment(_)) => self.log_barrier(op),
-            _ => self.backend.apply(op),
+        let done = plan.ops.iter().try_for_each(|op| {
+            let done = match op {
+                Op::Barrier(Area::Segment(_)) => self.log_barrier(op),
+                _ => self.backend.apply(op),
+            };
+            done.map_err(|error| Refused { error, op })
         });
         settle(&mut lock(&self.store), plan, done)
     }
@@ -336,17 +338,28 @@ impl Shared {
         }
     }
 
-    /// Fills `out` with what was found, verified. The caller holds the gate.
-    pub(crate) fn fetch(&self, found: &Found, out: &mut BlockBytes) -> Result<()> {
+    /// Fills `out` with what was found, verified. The caller holds the gate. A mismatch is damage only if `still`
+    /// says that nobody could have put other bytes there meanwhile.
+    pub(crate) fn fetch(
+        &self,
+        found: &Found,
+        out: &mut BlockBytes,
+        still: impl FnOnce(&mut Store) -> bool,
+    ) -> Result<()> {
         match found {
             Found::Zeros => out.fill(0),
             Found::Memory(bytes, at) => out.copy_from_slice(&bytes[*at..*at + BLOCK_SIZE]),
-            Found::At(address) => self.fetch_at(address, out)?,
+            Found::At(address) => self.fetch_at(address, out, still)?,
         }
         Ok(())
     }
 
-    fn fetch_at(&self, address: &Address, out: &mut BlockBytes) -> Result<()> {
+    fn fetch_at(
+        &self,
+        address: &Address,
+        out: &mut BlockBytes,
+        still: impl FnOnce(&mut Store) -> bool,
+    ) -> Result<()> {
         let page = address.offset / BLOCK_SIZE as u64;
         let (checksum, id) = {
             let store = lock(&self.store);
@@ -377,28 +390,53 @@ impl Shared {
             );
             return fail(ErrorKind::Poisoned, message);
         }
-        store.note_damage(Damage {
-            what: format!("{}: bytes that are not what was written", address.area),
-            segment: match address.area {
-                Area::Segment(id) => Some(id),
-                Area::Meta | Area::Base | Area::Sums => None,
-            },
-            offset: address.offset,
-            block: Some(address.block),
-            version: Some(address.version),
-        });
+        if still(&mut store) || planted(Bug::BlameOvertakenRead) {
+            store.note_damage(Damage {
+                what: format!("{}: bytes that are not what was written", address.area),
+                segment: match address.area {
+                    Area::Segment(id) => Some(id),
+                    Area::Meta | Area::Base | Area::Sums => None,
+                },
+                offset: address.offset,
+                block: Some(address.block),
+                version: Some(address.version),
+            });
+        }
         outcome.map_err(|error| error.in_store(&self.backend.name()))
     }
 }
 
-/// Tells the store how a plan went.
-fn settle(store: &mut Store, plan: &Plan, done: Result<()>) -> Result<()> {
-    match &done {
-        Ok(()) => store.complete(plan),
-        Err(error) if error.kind() == ErrorKind::Full && reserves_only(plan) => store.refused(plan),
-        Err(error) => store.poison(error),
+/// An op that failed.
+struct Refused<'a> {
+    error: Error,
+    op: &'a Op,
+}
+
+impl Refused<'_> {
+    /// Whether nothing but space was missing, for a plan that prepares space or folds. A barrier that failed is
+    /// never tried again, whatever it said.
+    fn is_harmless(&self, plan: &Plan) -> bool {
+        let barrier = matches!(self.op, Op::Barrier(_) | Op::BarrierDirectory);
+        self.error.kind() == ErrorKind::Full
+            && (!barrier || planted(Bug::RetryFullBarrier))
+            && reserves_only(plan)
     }
-    done
+}
+
+/// Tells the store how a plan went.
+fn settle(store: &mut Store, plan: &Plan, done: std::result::Result<(), Refused<'_>>) -> Result<()> {
+    match done {
+        Ok(()) => store.complete(plan),
+        Err(refused) => {
+            if refused.is_harmless(plan) {
+                store.refused(plan);
+            } else {
+                store.poison(&refused.error);
+            }
+            return Err(refused.error);
+        }
+    }
+    Ok(())
 }
 
 /// Whether a plan prepares space or folds: the kinds that `Full` does not harm.
@@ -415,9 +453,11 @@ fn reserves_only(plan: &Plan) -> bool {
 }
 
 /// Runs ops in order until one fails.
-fn run(backend: &dyn Backend, ops: &[Op]) -> Result<()> {
+fn run<'a>(backend: &dyn Backend, ops: &'a [Op]) -> std::result::Result<(), Refused<'a>> {
     ops.iter().try_for_each(|op| match (backend.apply(op), op) {
-        (Err(_), Op::Barrier(_)) if planted(Bug::RetryBarrier) => backend.apply(op),
-        (done, _) => done,
+        (Err(_), Op::Barrier(_)) if planted(Bug::RetryBarrier) => {
+            backend.apply(op).map_err(|error| Refused { error, op })
+        }
+        (done, _) => done.map_err(|error| Refused { error, op }),
     })
 }

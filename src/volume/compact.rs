@@ -75,7 +75,10 @@ fn background(shared: &Weak<Shared>, worker: &Worker) {
         let Some(shared) = shared.upgrade() else { return };
         // An error has poisoned the volume or will come again; whoever commits next is told.
         let _ = shared.fold_while(|| Arc::strong_count(&shared) > 1);
-        let _ = shared.witness_when_idle();
+        // Nobody is left who waits for proof, but somebody may wait for the lock.
+        if Arc::strong_count(&shared) > 1 {
+            let _ = shared.witness_when_idle();
+        }
     }
 }
 

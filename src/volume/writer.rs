@@ -111,7 +111,8 @@ impl Writer {
                 Ok(found) => found,
             }
         };
-        self.shared.fetch(&found, out)
+        // The view of a writer is never expired.
+        self.shared.fetch(&found, out, |_| true)
     }
 
     /// Stages the bytes of one block; the logical size grows to hold it. A large transaction spills into the

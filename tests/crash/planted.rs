@@ -45,7 +45,7 @@ fn named(_: Bug) -> Checked<()> {
 }
 
 fn regressions() -> Checked<()> {
-    let attacks = regressions::attack::ALL.iter().try_for_each(|attack| {
+    let attacks = regressions::attack::ALL.iter().chain(regressions::full::ALL).try_for_each(|attack| {
         no_panic(|| {
             attack();
             Ok(())

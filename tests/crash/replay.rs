@@ -53,6 +53,12 @@ impl Replay {
                 Ok(())
             }
             Op::Create(Area::Base) | Op::Reserve { .. } | Op::Resize { .. } => Ok(()),
+            // A new store fills the slot that it does not use yet: space.
+            Op::Write { area: Area::Meta, bytes, .. }
+                if self.creating && bytes.iter().all(|byte| *byte == 0) =>
+            {
+                Ok(())
+            }
             Op::Write { area: Area::Meta, offset, bytes } => self.write_meta(*offset, bytes),
             Op::Write { area: Area::Segment(id), offset, bytes } => {
                 let (pages, _) = bytes.as_chunks::<BLOCK_SIZE>();

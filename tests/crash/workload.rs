@@ -374,7 +374,7 @@ fn commit(volume: &Volume, changes: &[Change], durability: Durability, seq: u64)
 }
 
 /// After a clean close base.db is the database itself, for any program that reads files.
-fn plain_database(disk: &SimDisk, state: &State) -> Checked<()> {
+pub fn plain_database(disk: &SimDisk, state: &State) -> Checked<()> {
     let medium = disk.state();
     ensure(medium.len(Area::Base) == Some(state.size), "plain database", || {
         format!("base.db has length {:?}, the database {}", medium.len(Area::Base), state.size)

@@ -31,7 +31,7 @@ pub const ALL: &[fn()] = &[
     sums_that_end_too_early_are_noticed_at_opening,
 ];
 
-fn put(volume: &Volume, blocks: &[u64], stamp: u64, durability: Durability) -> CommitId {
+pub fn put(volume: &Volume, blocks: &[u64], stamp: u64, durability: Durability) -> CommitId {
     let mut writer = volume.begin().expect("the slot is free");
     for block in blocks {
         writer.write(BlockNo(*block), &fill(*block, stamp)).expect("there is space");
@@ -39,13 +39,13 @@ fn put(volume: &Volume, blocks: &[u64], stamp: u64, durability: Durability) -> C
     writer.commit(durability).expect("a healthy medium").commit
 }
 
-fn holds(snapshot: &Snapshot, block: u64, stamp: u64) -> bool {
+pub fn holds(snapshot: &Snapshot, block: u64, stamp: u64) -> bool {
     let mut bytes = [0; BLOCK_SIZE];
     snapshot.read(BlockNo(block), &mut bytes).expect("readable");
     bytes == fill(block, stamp)
 }
 
-fn power_cut(disk: &SimDisk) -> SimDisk {
+pub fn power_cut(disk: &SimDisk) -> SimDisk {
     SimDisk::from_state(disk.state().after(&Cut::default()), 1)
 }
 

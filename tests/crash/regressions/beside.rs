@@ -1,7 +1,7 @@
-//! Two barriers beside each other, of which the first fails.
+//! Two things beside each other, the schedule forced by the medium.
 //!
-//! The schedule is forced: while the failing barrier of a commit is still inside of the medium, another thread
-//! seals the segment. `tests/concurrency/loom.rs` found it.
+//! Two barriers, of which the first fails: while it is still inside of the medium, another thread seals the
+//! segment (`tests/concurrency/loom.rs` found it). And a read that a fold overtakes.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, OnceLock};
@@ -113,4 +113,92 @@ pub fn reported_once() -> Checked<()> {
     ensure(volume.outcome_of(id) == Outcome::Unknown, "I15 one outcome", || {
         format!("{id} is called {:?} before the store was opened again", volume.outcome_of(id))
     })
+}
+
+/// A disk on which, once armed, a read of the base waits until somebody has folded over what it reads.
+struct Overtaken {
+    disk: SimDisk,
+    volume: OnceLock<Volume>,
+    armed: Mutex<bool>,
+    /// Says that the base has been written.
+    folded: Sender<()>,
+    seen: Mutex<Receiver<()>>,
+    folder: Mutex<Option<JoinHandle<Result<(), Error>>>>,
+}
+
+impl Overtaken {
+    /// Somebody needs room, expires the view that is in the way, and folds.
+    fn overtake(&self) {
+        let (volume, bug) = (self.volume.get().expect("set at once").clone(), planted_here());
+        let folder = std::thread::spawn(move || {
+            plant(bug);
+            volume.begin().map(drop)
+        });
+        *self.folder.lock().expect("unpoisoned") = Some(folder);
+        let _ = self.seen.lock().expect("unpoisoned").recv_timeout(Duration::from_secs(5));
+    }
+}
+
+struct Slow(&'static Overtaken);
+
+impl Source for Slow {
+    fn read(&self, area: Area, offset: u64, buf: &mut [u8]) -> Result<usize, Error> {
+        if area == Area::Base && std::mem::take(&mut *self.0.armed.lock().expect("unpoisoned")) {
+            self.0.overtake();
+        }
+        self.0.disk.read(area, offset, buf)
+    }
+
+    fn len(&self, area: Area) -> Result<Option<u64>, Error> {
+        self.0.disk.len(area)
+    }
+
+    fn segments(&self) -> Result<Vec<SegmentId>, Error> {
+        self.0.disk.segments()
+    }
+}
+
+impl Backend for Slow {
+    fn apply(&self, op: &Op) -> Result<(), Error> {
+        let done = self.0.disk.apply(op);
+        if matches!(op, Op::Barrier(Area::Base)) {
+            let _ = self.0.folded.send(());
+        }
+        done
+    }
+
+    fn name(&self) -> String {
+        self.0.disk.name()
+    }
+}
+
+/// A view that is expired in the middle of a read says so, and the store does not call it damage.
+pub fn overtaken_read() -> Checked<()> {
+    let (folded, seen) = channel();
+    // Volume and medium know each other; the few hundred bytes stay until the process ends.
+    let slow: &'static Overtaken = Box::leak(Box::new(Overtaken {
+        disk: SimDisk::new(3),
+        volume: OnceLock::new(),
+        armed: Mutex::new(false),
+        folded,
+        seen: Mutex::new(seen),
+        folder: Mutex::new(None),
+    }));
+    let volume = crate::invariants::opens(Volume::open(Slow(slow), options()))?;
+    assert!(slow.volume.set(volume.clone()).is_ok(), "set once");
+    let commit = |blocks: u64, stamp: u64| {
+        let mut writer = volume.begin()?;
+        (0..blocks).try_for_each(|block| writer.write(BlockNo(block), &fill(block, stamp)))?;
+        writer.commit(Durability::Durable)
+    };
+    commit(1, 1).and_then(|_| volume.compact()).map_err(|error| unexpected(&error))?;
+    let view = snapshot(&volume)?;
+    commit(200, 2).map_err(|error| unexpected(&error))?;
+    while slow.seen.lock().expect("unpoisoned").try_recv().is_ok() {}
+    *slow.armed.lock().expect("unpoisoned") = true;
+    let told = view.read(BlockNo(0), &mut [0; BLOCK_SIZE]).map_err(|error| error.kind());
+    let folder = slow.folder.lock().expect("unpoisoned").take().expect("the base was read");
+    folder.join().expect("no panic").map_err(|error| unexpected(&error))?;
+    ensure(told == Err(ErrorKind::Expired), "I14 snapshots", || format!("an expired view says {told:?}"))?;
+    ensure(volume.damage().is_empty(), "I7 no false alarm", || format!("{:?}", volume.damage()))
 }

@@ -166,3 +166,35 @@ pub fn close_during_fold() -> Checked<()> {
     }
     Ok(())
 }
+
+/// A barrier of a fold fails, and what the cache shows the disk never got; the next fold writes all of it again, so
+/// that `base.db` is the database after a clean close and a power cut.
+pub fn spoilt_base() -> Checked<()> {
+    for (beginning, then) in
+        [("L.C.s1.h9", ""), ("L.C.t0.y", ""), ("L.C.s1", "h9"), ("L.C.s1.h9", "d0.s1.h9")]
+    {
+        for (how, kind) in
+            BarrierFailure::ALL.iter().flat_map(|how| [(*how, ErrorKind::Io), (*how, ErrorKind::Full)])
+        {
+            for nth in 1.. {
+                let mut run = after(beginning)?;
+                run.disk.inject(Fault::FailBarrier { nth, how, kind });
+                if run.step(Letter::Compact)?.is_ok() {
+                    break;
+                }
+                let context = |violation: Violation| {
+                    violation
+                        .at(format!("{beginning}, barrier {nth} of a fold: {how:?}, {kind:?}; then {then}"))
+                };
+                if run.volume.as_ref().is_some_and(|volume| volume.begin().is_err()) {
+                    run.die();
+                    run.open().map_err(context)?;
+                }
+                step(&mut run, then).and_then(|()| step(&mut run, "z")).map_err(context)?;
+                let cut = SimDisk::from_state(worst(&run), 1);
+                plain_database(&cut, &run.history.newest().state).map_err(context)?;
+            }
+        }
+    }
+    Ok(())
+}

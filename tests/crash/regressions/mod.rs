@@ -3,6 +3,7 @@
 pub mod attack;
 mod beside;
 mod folding;
+pub mod full;
 mod media;
 mod power;
 mod single;
@@ -23,7 +24,7 @@ use crate::invariants::{
 };
 use crate::reference::{History, State, fill};
 use crate::settings::options;
-use crate::workload::{Letter, Run, parse, recovered, unexpected};
+use crate::workload::{Letter, Run, parse, plain_database, recovered, unexpected};
 
 const PAGE: u64 = BLOCK_SIZE as u64;
 
@@ -42,6 +43,7 @@ pub const ALL: &[(&str, fn() -> Checked<()>)] = &[
     ("torn_tail_in_a_segment_no_longer_last", power::torn_tail_not_last),
     ("size_and_content_persist_independently", power::size_and_content),
     ("a_failure_reported_once_is_believed_by_everybody", beside::reported_once),
+    ("a_read_that_its_view_did_not_outlive_is_no_damage", beside::overtaken_read),
     ("recovers_with_zero_free_bytes", media::zero_free_bytes),
     ("zombie_writer_is_fenced_even_after_removal", media::zombie),
     ("hostile_bytes_never_panic_or_overallocate", media::hostile_bytes),
@@ -55,6 +57,7 @@ pub const ALL: &[(&str, fn() -> Checked<()>)] = &[
     ("an_unlisted_segment_is_no_evidence", power::unlisted_segment),
     ("a_snapshot_keeps_its_bytes_across_folds", folding::snapshot_across_folds),
     ("a_fold_levels_what_a_failed_barrier_spoilt", folding::spoilt_sums),
+    ("what_a_failed_barrier_takes_of_the_base_is_written_again", folding::spoilt_base),
     ("a_header_forged_with_a_valid_digest_is_refused", media::forged_headers),
     ("a_base_that_another_program_changed_is_refused", media::changed_base),
     ("a_fold_under_way_does_not_keep_a_store_from_closing", folding::close_during_fold),
@@ -107,6 +110,7 @@ promises! {
     directory_entries_are_independent_of_data
     failed_barrier_poisons_and_is_indeterminate
     a_failure_reported_once_is_believed_by_everybody
+    a_read_that_its_view_did_not_outlive_is_no_damage
     torn_tail_in_a_segment_no_longer_last
     size_and_content_persist_independently
     recovers_with_zero_free_bytes
@@ -122,6 +126,7 @@ promises! {
     an_unlisted_segment_is_no_evidence
     a_snapshot_keeps_its_bytes_across_folds
     a_fold_levels_what_a_failed_barrier_spoilt
+    what_a_failed_barrier_takes_of_the_base_is_written_again
     a_header_forged_with_a_valid_digest_is_refused
     a_base_that_another_program_changed_is_refused
     a_fold_under_way_does_not_keep_a_store_from_closing
