@@ -3,7 +3,7 @@
 
 use datasync::backend::sim::{Cut, DiskState, SimDisk, Tally, Trouble};
 
-use crate::suites::meant;
+use crate::suites::suite;
 use crate::violation::{Checked, ensure};
 
 /// What a suite breaks that did not try what it is meant to. No promise of the store's, so nothing is caught by it.
@@ -28,15 +28,12 @@ impl Fired {
         self.0.add(trouble, times);
     }
 
-    /// What the suite of this name is meant to meet and never met.
-    pub fn never(&self, suite: &str) -> Vec<Trouble> {
-        self.0.never(&meant(suite))
-    }
-
     /// Fails a suite that has not tried what it is meant to.
-    pub fn all_struck(&self, suite: &str) -> Checked<()> {
-        let never = self.never(suite);
-        println!("menu of {suite}: {:?}", self.0);
-        ensure(never.is_empty(), UNTRIED, || format!("{suite}: these troubles never struck: {never:?}"))
+    pub fn all_struck(&self, name: &str) -> Checked<()> {
+        let suite = suite(name);
+        let meant: Vec<Trouble> = suite.meant().collect();
+        let never = self.0.never(&meant);
+        println!("menu of {name} on {:?}: {:?}", suite.medium, self.0);
+        ensure(never.is_empty(), UNTRIED, || format!("{name}: these troubles never struck: {never:?}"))
     }
 }

@@ -18,10 +18,10 @@ impl Suite {
     }
 }
 
-/// The troubles that the suite of this name has to meet.
-pub fn meant(name: &str) -> Vec<Trouble> {
+/// The suite of this name.
+pub fn suite(name: &str) -> &'static Suite {
     let found = SUITES.iter().find(|suite| suite.name == name);
-    found.unwrap_or_else(|| panic!("no suite is called `{name}`")).meant().collect()
+    found.unwrap_or_else(|| panic!("no suite is called `{name}`"))
 }
 
 /// Every call refused.
@@ -88,7 +88,13 @@ pub const SUITES: &[Suite] = &[
     Suite {
         name: "properties",
         medium: Files,
-        meant: &[REFUSED, BARRIERS, ENUMERATED, DRAWN, DAMAGE, &[ProcessCrash, CrashInOpening]],
+        meant: &[
+            REFUSED,
+            BARRIERS,
+            ENUMERATED,
+            DRAWN,
+            &[ProcessCrash, CrashInOpening, Rot, LostWrite, StaleRead],
+        ],
     },
     Suite { name: "failed barrier", medium: Files, meant: &[BARRIERS] },
     Suite { name: "failed fold", medium: Files, meant: &[BARRIERS] },
