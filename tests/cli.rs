@@ -338,6 +338,31 @@ fn damage_is_found_named_and_salvaged_into_a_new_store() {
 }
 
 #[test]
+fn a_salvage_that_is_killed_leaves_no_copy_that_could_be_taken_for_a_whole_one() {
+    let place = Place::imported();
+    let (whole, copy) = (place.files("music.datasync"), place.path("copy.datasync"));
+    for wait in 0.. {
+        let mut child =
+            place.command(&["salvage", "music.datasync", "--to", "copy.datasync/"]).spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(wait));
+        let ended = child.try_wait().unwrap().is_some();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(place.files("music.datasync"), whole, "the damaged store is only read");
+        if copy.exists() {
+            place.run("verify copy.datasync").is(0);
+            place.run("export copy.datasync copy.db").is(0);
+            assert_eq!(content(&place.path("copy.db")), content(&place.path("music.db")));
+            break;
+        }
+        assert!(!ended, "a salvage that was not killed makes a copy");
+        let _ = fs::remove_dir_all(place.path("copy.datasync.salvaging"));
+    }
+    fs::create_dir(place.path("other.datasync.salvaging")).unwrap();
+    place.run("salvage music.datasync --to other.datasync").fails(2, "interrupted");
+}
+
+#[test]
 fn salvage_of_a_sound_store_loses_nothing() {
     let place = Place::imported();
     place.crash_after(&["INSERT INTO artist(name) VALUES ('in the log')"]);

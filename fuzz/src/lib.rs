@@ -21,6 +21,8 @@ pub mod settings;
 pub mod shrink;
 #[path = "sql.rs"]
 pub mod sql;
+#[path = "../../tests/crash/suites.rs"]
+pub mod suites;
 pub mod targets;
 #[path = "../../tests/crash/violation.rs"]
 pub mod violation;

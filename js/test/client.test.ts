@@ -71,6 +71,44 @@ test("a_call_that_is_aborted_before_it_was_sent_never_is", async () => {
   assert.equal(worker.sent.length, 0);
 });
 
+test("every_promise_settles_on_abort", async () => {
+  // At each moment of a call: before it is sent, while the worker has it, when its answer is there; and for each
+  // word that the worker can give. Nobody is left waiting, and nothing settles twice.
+  const words: { word: { ok: unknown } | { error: unknown } | undefined; kind: string | undefined }[] = [
+    { word: { ok: "done" }, kind: undefined },
+    { word: { error: { kind: "Aborted", message: "stopped" } }, kind: "Aborted" },
+    { word: { error: { kind: "Indeterminate", message: "a barrier failed" } }, kind: "Indeterminate" },
+    { word: undefined, kind: "Indeterminate" },
+  ];
+  for (const { word, kind } of words) {
+    for (const moment of ["unsent", "sent", "answered"]) {
+      const { worker, client } = started();
+      const stop = new AbortController();
+      let settled = 0;
+      const call = client.call("run", put, { signal: stop.signal });
+      const other = client.call("run", put);
+      for (const promise of [call, other]) promise.then(() => (settled += 1), () => (settled += 1));
+      if (moment === "unsent") stop.abort();
+      await Promise.resolve();
+      if (moment === "sent") stop.abort();
+      const give = (id: number) => {
+        if (word === undefined) worker.onerror?.({ message: "gone", preventDefault() {} });
+        else worker.onmessage?.({ data: { type: "answers", answers: [{ id, ...word }] } as FromWorker });
+      };
+      give(1);
+      give(2);
+      if (moment === "answered") stop.abort();
+      const ends = await Promise.race([
+        Promise.allSettled([call, other]),
+        new Promise<never>((_, reject) => setTimeout(reject, 1000, new Error(`${moment}: somebody still waits`))),
+      ]);
+      const kinds = ends.map((end) => (end.status === "fulfilled" ? undefined : (end.reason as { kind: string }).kind));
+      assert.deepEqual(kinds, [moment === "unsent" ? "Aborted" : kind, kind], `${moment}, ${JSON.stringify(word)}`);
+      assert.equal(settled, 2, "once each");
+    }
+  }
+});
+
 test("a_call_that_is_aborted_later_settles_by_the_workers_word", async () => {
   const { worker, client } = started();
   const stop = new AbortController();

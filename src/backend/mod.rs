@@ -9,13 +9,16 @@ pub mod file;
 #[cfg(all(target_family = "wasm", feature = "web"))]
 pub mod indexeddb;
 pub mod memory;
-#[cfg(any(test, all(target_family = "wasm", feature = "web")))]
+#[cfg(any(test, feature = "sim", all(target_family = "wasm", feature = "web")))]
 pub mod opfs;
-#[cfg(any(feature = "sim", feature = "web"))]
+#[cfg(any(test, feature = "sim", feature = "web"))]
 pub mod queue;
 mod rules;
-#[cfg(feature = "sim")]
+#[cfg(any(test, feature = "sim"))]
 pub mod sim;
+
+#[cfg(any(not(target_family = "wasm"), test, feature = "sim"))]
+mod whole;
 
 use crate::error::Result;
 use crate::log::plan::Op;

@@ -5,6 +5,7 @@ use datasync::backend::sim::{DiskState, Fault, SimDisk};
 use datasync::error::Error;
 use datasync::volume::Volume;
 
+use crate::fired::Fired;
 use crate::invariants::{Checked, ensure, read_state, reported, snapshot};
 use crate::reference::{History, State};
 use crate::settings::options;
@@ -19,9 +20,15 @@ pub enum Became {
 }
 
 /// I6 no wrong data and I8 no silence, for `image` with `fault`; it must hold the newest commit of `history`.
-pub fn one(image: &DiskState, fault: Fault, history: &History) -> Checked<Became> {
+pub fn one(image: &DiskState, fault: Fault, history: &History, fired: &Fired) -> Checked<Became> {
     let disk = SimDisk::from_state(image.clone(), 9);
     disk.inject(fault);
+    let became = judged(&disk, fault, history);
+    fired.book(&disk);
+    became
+}
+
+fn judged(disk: &SimDisk, fault: Fault, history: &History) -> Checked<Became> {
     let struck_later = matches!(fault, Fault::StaleRead { .. });
     if !struck_later && !disk.faults().unfired().is_empty() {
         return Ok(Became::Nothing);

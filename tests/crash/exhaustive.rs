@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use datasync::backend::sim::{Bounds, Moment, SimDisk};
+use datasync::backend::sim::{Bounds, Moment, SimDisk, Trouble};
 use datasync::planted::{Bug, plant};
 
 use crate::images::{Tried, check_once, crash_recovery};
@@ -202,6 +202,9 @@ pub fn last_letter(word: &[Letter], limits: &Limits, again: Option<Again>, tried
     outcome.map_err(|error| unexpected(&error).at(&plan))?;
     let before = run.before_recovery.clone().unwrap_or_else(|| run.history.clone());
     let changed = crashes(&moments, &before, &run.history, limits.bounds, again, tried)?;
+    if matches!(last, Letter::Step | Letter::Compact) {
+        tried.fired().add(Trouble::CrashInFold, moments.len().saturating_sub(2) as u64);
+    }
     Ok(changed || matches!(last, Letter::Pin | Letter::Unpin))
 }
 
@@ -223,12 +226,14 @@ fn crashes(
             format!("crash after op {at} of {}; allowed {least}..={most}; {how}", plan_of(moments))
         };
         if tried.is_new(&moment.state, &expected) {
+            tried.fired().add(Trouble::ProcessCrash, 1);
             check_once(&moment.state, &expected, tried)
                 .map_err(|violation| violation.at(context(&"process crash")))?;
         }
         let mut checked: Checked<()> = Ok(());
         moment.state.each_image(&bounds, |cut, image| {
             if tried.is_new(&image, &expected) {
+                tried.fired().cut(&moment.state, cut);
                 checked = check_once(&image, &expected, tried).map_err(|broken| broken.at(context(cut)));
             }
             checked.is_ok()
@@ -310,7 +315,12 @@ fn every_crash_of_every_short_workload_recovers_to_a_prefix() {
         outcome
     });
     outcome.unwrap_or_else(|violation| complain(&limits, violation));
-    summarise(&limits, &record.sums(), all);
+    let sums = record.sums();
+    summarise(&limits, &sums, all);
+    // A run that goes on from another one has counted its own part only.
+    if sums.jobs == all && sums.runs == 1 {
+        tried.fired().all_struck("exhaustive").unwrap_or_else(|violation| panic!("{violation}"));
+    }
 }
 
 /// What was done, for people, and as a line for the ledger once all of it is.

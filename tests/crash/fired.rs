@@ -1,41 +1,39 @@
-//! How often each kind of fault struck. A run in which one never struck has not tried it.
+//! How often each trouble of the fault menu struck. A suite in which one never did that it is meant to meet has
+//! not tried it, and fails.
 
-use std::collections::BTreeMap;
-use std::sync::Mutex;
+use datasync::backend::sim::{Cut, DiskState, SimDisk, Tally, Trouble};
 
-use datasync::backend::sim::{BarrierFailure, Call, Fault, SimDisk};
+use crate::suites::suite;
+use crate::violation::{Checked, ensure};
 
-/// Counts by kind.
+/// What a suite breaks that did not try what it is meant to. No promise of the store's, so nothing is caught by it.
+pub const UNTRIED: &str = "untried";
+
+/// Counts by name on the menu, over all runs of a suite.
 #[derive(Debug, Default)]
-pub struct Fired(Mutex<BTreeMap<String, u64>>);
+pub struct Fired(pub Tally);
 
 impl Fired {
-    /// Books what the faults of `disk` did; they stay behind when the process dies.
+    /// Books what befell `disk`, and what it was before it crashed.
     pub fn book(&self, disk: &SimDisk) {
-        for (fault, count) in disk.faults().counts().filter(|(_, count)| *count > 0) {
-            self.add(&kind_of(fault), count);
-        }
+        disk.book(&self.0);
     }
 
-    pub fn add(&self, kind: &str, count: u64) {
-        *self.0.lock().expect("unpoisoned").entry(kind.to_owned()).or_default() += count;
+    /// Books what a power cut that goes as `cut` says takes of `state`.
+    pub fn cut(&self, state: &DiskState, cut: &Cut) {
+        state.count_losses(cut, &self.0);
     }
 
-    /// The kinds that a life can meet and this run never did.
-    pub fn never(&self, others: &[&str]) -> Vec<String> {
-        let fired = self.0.lock().expect("unpoisoned");
-        let kinds = Call::ALL.map(|call| format!("refuse {call:?}")).into_iter();
-        let kinds = kinds.chain(BarrierFailure::ALL.map(|how| format!("barrier {how:?}")));
-        let kinds = kinds.chain(others.iter().map(|kind| (*kind).to_owned()));
-        kinds.filter(|kind| !fired.contains_key(kind)).collect()
+    pub fn add(&self, trouble: Trouble, times: u64) {
+        self.0.add(trouble, times);
     }
-}
 
-/// The kind of a fault, without its place and number.
-pub fn kind_of(fault: Fault) -> String {
-    match fault {
-        Fault::Refuse { call, .. } => format!("refuse {call:?}"),
-        Fault::FailBarrier { how, .. } => format!("barrier {how:?}"),
-        other => format!("{other:?}").split([' ', '{']).next().unwrap_or_default().to_owned(),
+    /// Fails a suite that has not tried what it is meant to.
+    pub fn all_struck(&self, name: &str) -> Checked<()> {
+        let suite = suite(name);
+        let meant: Vec<Trouble> = suite.meant().collect();
+        let never = self.0.never(&meant);
+        println!("menu of {name} on {:?}: {:?}", suite.medium, self.0);
+        ensure(never.is_empty(), UNTRIED, || format!("{name}: these troubles never struck: {never:?}"))
     }
 }

@@ -3,9 +3,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use datasync::backend::sim::{Bounds, Cut, DiskState, SimDisk, mix};
+use datasync::backend::sim::{Bounds, Cut, DiskState, SimDisk, Trouble, mix};
 use datasync::volume::Volume;
 
+use crate::fired::Fired;
 use crate::invariants::{
     Checked, Expected, no_panic, opens, progress, read_state, reads, same_again, snapshot,
 };
@@ -41,6 +42,8 @@ struct Memory {
     inside_recovery: AtomicU64,
     states: AtomicU64,
     distinct: AtomicU64,
+    /// What struck the states that were checked.
+    fired: Fired,
 }
 
 impl Tried {
@@ -53,6 +56,7 @@ impl Tried {
             inside_recovery: AtomicU64::new(0),
             states: AtomicU64::new(0),
             distinct: AtomicU64::new(0),
+            fired: Fired::default(),
         };
         Self { memory: Arc::new(memory), first: None, states: AtomicU64::new(0), distinct: AtomicU64::new(0) }
     }
@@ -112,6 +116,11 @@ impl Tried {
     pub fn first(&self) -> Vec<u64> {
         let first = self.first.as_ref().map(|first| first.lock().expect("nobody panics with it"));
         first.map_or_else(Vec::new, |mut first| std::mem::take(&mut first))
+    }
+
+    /// What struck the states that all jobs of this run have checked.
+    pub fn fired(&self) -> &Fired {
+        &self.memory.fired
     }
 
     /// What all jobs of this run have tried so far.
@@ -238,12 +247,19 @@ pub fn crash_recovery(
                 moments[1..].iter().filter_map(|m| Some(m.op.as_ref()?.to_string())).collect();
             format!("recovery crashed after op {at} of [{}]; {cut}", plan.join("; "))
         };
+        // An opening that stops before its last op.
+        let inside = u64::from(at + 1 < moments.len());
         if is_new(&moment.state) {
+            tried.fired().add(Trouble::ProcessCrash, 1);
+            tried.fired().add(Trouble::CrashInOpening, inside);
             check_once(&moment.state, allowed, tried)
                 .map_err(|v| v.at(context(&Cut::default())).at("process crash only"))?;
         }
         moment.state.each_image(bounds, |cut, image| {
             if is_new(&image) {
+                tried.fired().cut(&moment.state, cut);
+                tried.fired().add(Trouble::CrashInOpening, inside);
+                tried.fired().add(Trouble::CrashAgain, inside);
                 checked = check_once(&image, allowed, tried).map_err(|v| v.at(context(cut)));
             }
             checked.is_ok()

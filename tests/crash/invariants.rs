@@ -145,6 +145,16 @@ pub fn space_comes_back(segments: usize, base_bytes: u64) -> Checked<()> {
     })
 }
 
+/// I12 fencing: who was deposed is not told that a commit of its is durable, and the owner sees nothing of it.
+pub fn fenced(acknowledged: bool, seen: &State, owned: &State) -> Checked<()> {
+    ensure(!acknowledged, "I12 fencing", || {
+        "who was deposed was told that its commit is durable".to_owned()
+    })?;
+    ensure(seen == owned, "I12 fencing", || {
+        format!("the owner left {owned:?}, and after a commit of who was deposed there is {seen:?}")
+    })
+}
+
 /// I13 exactly once: the newest request the store knows is that of the newest commit it shows.
 pub fn request_is_remembered(volume: &Volume, newest: &Commit) -> Checked<()> {
     let found = volume.last_request(CLIENT).map_or(0, |tag| tag.seq);

@@ -4,13 +4,14 @@ use datasync::backend::sim::{Cut, DiskState, Fate, Random, SimDisk};
 use datasync::block::BLOCK_SIZE;
 use datasync::log::plan::Area;
 
+use crate::fired::Fired;
 use crate::images::check;
 use crate::invariants::{Checked, Expected};
 use crate::settings;
 use crate::workload::{Letter, Run, parse, unexpected};
 
 /// Tears every page that `letter` leaves unsynced at any moment, `tries` times each moment.
-pub fn run(beginning: &str, letter: Letter, tries: usize) -> Checked<usize> {
+pub fn run(beginning: &str, letter: Letter, tries: usize, fired: &Fired) -> Checked<usize> {
     let mut run = Run::start(SimDisk::new(2))?;
     for letter in parse(beginning) {
         run.step(letter)?.map_err(|error| unexpected(&error))?;
@@ -27,6 +28,7 @@ pub fn run(beginning: &str, letter: Letter, tries: usize) -> Checked<usize> {
         let expected = Expected { commits: &history.commits, least, most };
         for _ in 0..tries {
             let Some((cut, image)) = tear(&moment.state, &mut random) else { break };
+            fired.cut(&moment.state, &cut);
             check(&image, &expected).map_err(|violation| violation.at(format!("after op {at}: {cut}")))?;
             checked += 1;
         }
@@ -67,10 +69,12 @@ fn torn_sectors_and_bytes_recover_like_any_other_loss() {
         ("d01.r.d0", Letter::Compact),
         ("d0.a1", Letter::Kill),
     ];
+    let fired = Fired::default();
     for (beginning, letter) in cases {
-        match run(beginning, letter, tries) {
+        match run(beginning, letter, tries, &fired) {
             Ok(checked) => println!("sectors: {checked} tears of {beginning}.{}", letter.text()),
             Err(violation) => panic!("{violation}"),
         }
     }
+    fired.all_struck("sectors").unwrap_or_else(|violation| panic!("{violation}"));
 }

@@ -1,11 +1,17 @@
 //! Bounds of the suites, from the environment (`cargo xtask crash` sets it), and the volume options all use.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use datasync::block::BLOCK_SIZE;
 use datasync::volume::Options;
 
 const PAGE: u64 = BLOCK_SIZE as u64;
+
+thread_local! {
+    /// The wall clock of this thread's stores; it stands still but where a suite is about clocks.
+    pub static CLOCK: Cell<fn() -> u64> = const { Cell::new(|| 1_000_000) };
+}
 
 /// Most operations of an exhaustively tried workload.
 pub fn depth() -> usize {
@@ -55,7 +61,7 @@ pub fn options() -> Options {
         .spill_bytes(4 * PAGE)
         .log_cap_bytes(96 * PAGE)
         .seed([7; 16])
-        .clock(|| 1_000_000)
+        .clock(CLOCK.get())
 }
 
 fn number(variable: &str) -> Option<u64> {

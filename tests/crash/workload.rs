@@ -348,7 +348,8 @@ pub fn recovered(volume: &Volume, expected: &Expected<'_>) -> Checked<usize> {
     reads(shown(volume, expected)?)
 }
 
-fn shown(volume: &Volume, expected: &Expected<'_>) -> Checked<Result<usize, Error>> {
+/// The same; an error of a read is returned as such.
+pub fn shown(volume: &Volume, expected: &Expected<'_>) -> Checked<Result<usize, Error>> {
     let snapshot = crate::invariants::snapshot(volume)?;
     let state = match read_state(&snapshot)? {
         Ok(state) => state,

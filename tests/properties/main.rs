@@ -20,6 +20,8 @@ mod reference;
 #[expect(dead_code, reason = "the crash suite has more suites")]
 #[path = "../crash/settings.rs"]
 mod settings;
+#[path = "../crash/suites.rs"]
+mod suites;
 #[path = "../crash/violation.rs"]
 mod violation;
 #[expect(dead_code, reason = "the crash suite has more suites")]

@@ -91,6 +91,7 @@ const STEPS: &[Step] = &[
         commands: concurrency,
     },
     Step { name: "sql-crash", about: "money is neither made nor lost by any crash", commands: sql_crash },
+    Step { name: "salvage", about: "a salvage crashed at every op leaves no half copy", commands: salvage },
     Step { name: "kill", about: "a writer killed in mid-commit, twenty times over", commands: kill },
     Step {
         name: "kill-web",
@@ -382,6 +383,11 @@ fn planted() -> Commands {
 
 fn sql_crash() -> Commands {
     let words = "test --locked --package datasync --features cli,sim --test sql_crash -- --skip planted::";
+    Ok(vec![cargo(words)])
+}
+
+fn salvage() -> Commands {
+    let words = "test --locked --package datasync --features cli,sim --bin datasync salvage::";
     Ok(vec![cargo(words)])
 }
 

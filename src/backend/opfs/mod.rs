@@ -13,6 +13,8 @@ mod count;
 mod handle;
 mod name;
 mod pool;
+#[cfg(any(test, feature = "sim"))]
+mod simulated;
 #[cfg(test)]
 mod tests;
 mod trouble;
@@ -34,6 +36,8 @@ use handle::Handle;
 pub use handle::SyncFile;
 pub use name::{area_of, directory_of, name_of};
 use pool::Pool;
+#[cfg(any(test, feature = "sim"))]
+pub use simulated::SimKeeper;
 #[cfg(target_family = "wasm")]
 pub use web::*;
 

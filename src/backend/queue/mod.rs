@@ -13,7 +13,7 @@ mod base;
 mod layout;
 mod life;
 mod runs;
-#[cfg(all(test, feature = "sim"))]
+#[cfg(test)]
 mod tests;
 mod transaction;
 

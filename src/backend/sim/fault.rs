@@ -1,11 +1,11 @@
-//! The faults of the simulated disk: one enum for every test there is.
+//! The faults that a test can arm on a simulated disk: where, when and how one of the menu is to strike.
 //!
-//! Each fault counts how often it struck. A run that asked for a fault which never struck proved nothing,
-//! and [`Faults::unfired`] names it. Not here: short and interrupted writes, which a backend absorbs below
-//! the op alphabet, and what belongs to browsers.
+//! Each counts how often it struck, itself and in the tally of its disk under its name on the menu. A run that
+//! armed a fault which never struck proved nothing, and [`Faults::unfired`] names it.
 
-use std::fmt;
+use std::{fmt, io};
 
+use super::menu::{Tally, Trouble};
 use crate::error::ErrorKind;
 use crate::log::plan::{Area, Op};
 
@@ -99,6 +99,24 @@ impl BarrierFailure {
         [Self::Drops, Self::KeepsDirty, Self::MarksClean, Self::ReportsOnce, Self::Spoils];
 }
 
+/// How a system call does less than it was asked. Below the ops: a backend takes the call up again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Piece {
+    /// A write takes half of its bytes.
+    ShortWrite,
+    /// A write takes nothing, and gives no reason.
+    EmptyWrite,
+    /// A write is interrupted before it took anything; the next one is not.
+    InterruptedWrite,
+    /// A read gives half of its bytes.
+    ShortRead,
+}
+
+impl Piece {
+    /// All four.
+    pub const ALL: [Self; 4] = [Self::ShortWrite, Self::EmptyWrite, Self::InterruptedWrite, Self::ShortRead];
+}
+
 /// One thing that goes wrong. Counts start at 1 and run from the moment the fault is injected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -123,6 +141,15 @@ pub enum Fault {
         how: BarrierFailure,
         /// `Io` or `Full`.
         kind: ErrorKind,
+    },
+    /// The `nth` such system call does less than it was asked, and with `lasting` every later one too.
+    InPieces {
+        /// How.
+        how: Piece,
+        /// Which of them.
+        nth: u64,
+        /// Once or for good.
+        lasting: bool,
     },
     /// From the `nth` op on the machine is off: that op and everything after it, reads too, does nothing.
     PowerOff {
@@ -238,7 +265,7 @@ impl Faults {
         self.off
     }
 
-    pub(super) fn judge_op(&mut self, call: Call) -> Verdict {
+    pub(super) fn judge_op(&mut self, call: Call, tally: &Tally) -> Verdict {
         if self.off {
             return Verdict::Off;
         }
@@ -250,19 +277,21 @@ impl Faults {
             }
             if !matches!(found, Verdict::Allowed) && matches!(verdict, Verdict::Allowed) {
                 armed.fired += 1;
+                found.count(call, armed.fault, tally);
                 verdict = found;
             }
         }
         verdict
     }
 
-    pub(super) fn judge_look(&mut self, call: Call) -> Verdict {
+    pub(super) fn judge_look(&mut self, call: Call, tally: &Tally) -> Verdict {
         if self.off {
             return Verdict::Off;
         }
         self.armed.iter_mut().fold(Verdict::Allowed, |verdict, armed| match armed.judge_refusal(call) {
             Some(refused) if matches!(verdict, Verdict::Allowed) => {
                 armed.fired += 1;
+                refused.count(call, armed.fault, tally);
                 refused
             }
             _ => verdict,
@@ -270,39 +299,108 @@ impl Faults {
     }
 
     /// Whether reading `page` of `area` fails.
-    pub(super) fn unreadable(&mut self, area: Area, page: u64) -> bool {
+    pub(super) fn unreadable(&mut self, area: Area, page: u64, tally: &Tally) -> bool {
         self.armed.iter_mut().any(|armed| match armed.fault {
             Fault::Unreadable { area: a, page: p, lasting } if (a, p) == (area, page) => {
-                let strikes = lasting || armed.fired == 0;
-                armed.fired += u64::from(strikes);
-                strikes
+                let once_or_ever = if lasting { Trouble::UnreadableForGood } else { Trouble::UnreadableOnce };
+                armed.strikes(lasting || armed.fired == 0, once_or_ever, tally)
             }
             _ => false,
         })
     }
 
-    /// Whether reading `page` of `area` returns its previous bytes.
-    pub(super) fn stale(&mut self, area: Area, page: u64) -> bool {
+    /// Whether reading `page` of `area` returns its previous bytes. `differs` when those are others.
+    pub(super) fn stale(&mut self, area: Area, page: u64, differs: bool, tally: &Tally) -> bool {
         self.armed.iter_mut().any(|armed| {
-            let strikes = armed.fault == Fault::StaleRead { area, page };
-            armed.fired += u64::from(strikes);
-            strikes
+            let meant = armed.fault == Fault::StaleRead { area, page };
+            armed.strikes(meant && differs, Trouble::StaleRead, tally)
+        })
+    }
+
+    /// How many of `asked` bytes a write (a read, if it is no `write`) takes, or how it fails.
+    pub(super) fn piece(&mut self, write: bool, asked: usize, tally: &Tally) -> io::Result<usize> {
+        for armed in &mut self.armed {
+            let Fault::InPieces { how, nth, lasting } = armed.fault else { continue };
+            if write == (how == Piece::ShortRead) {
+                continue;
+            }
+            armed.seen += 1;
+            let strikes = armed.seen == nth || (lasting && armed.seen > nth);
+            // Of one byte there is no half, and who is interrupted for ever would try for ever.
+            let can = match how {
+                Piece::ShortWrite | Piece::ShortRead => asked > 1,
+                Piece::EmptyWrite => true,
+                Piece::InterruptedWrite => (armed.seen - nth.min(armed.seen)).is_multiple_of(2),
+            };
+            if armed.strikes(strikes && can, how.into(), tally) {
+                return match how {
+                    Piece::ShortWrite | Piece::ShortRead => Ok(asked / 2),
+                    Piece::EmptyWrite => Ok(0),
+                    Piece::InterruptedWrite => Err(io::ErrorKind::Interrupted.into()),
+                };
+            }
+        }
+        Ok(asked)
+    }
+
+    /// Whether this one read of `page` of `area` returns other bytes.
+    pub(super) fn garbled(&mut self, area: Area, page: u64, tally: &Tally) -> bool {
+        self.armed.iter_mut().any(|armed| {
+            let meant = armed.fault == Fault::GarbledRead { area, page } && armed.fired == 0;
+            armed.strikes(meant, Trouble::GarbledRead, tally)
         })
     }
 }
 
-impl Faults {
-    /// Whether this one read of `page` of `area` returns other bytes.
-    pub(super) fn garbled(&mut self, area: Area, page: u64) -> bool {
-        self.armed.iter_mut().any(|armed| {
-            let strikes = armed.fault == Fault::GarbledRead { area, page } && armed.fired == 0;
-            armed.fired += u64::from(strikes);
-            strikes
-        })
+impl Fault {
+    /// Its name on the menu, if it has one whatever it strikes.
+    #[must_use]
+    pub fn trouble(self) -> Option<Trouble> {
+        match self {
+            Self::Refuse { call: Call::AnyOp, .. } | Self::PowerOff { .. } => None,
+            Self::Refuse { call, .. } => Some(call.into()),
+            Self::FailBarrier { how, .. } => Some(how.into()),
+            Self::InPieces { how, .. } => Some(how.into()),
+            Self::LyingBarriers { .. } => Some(Trouble::LyingBarrier),
+            Self::Unreadable { lasting: true, .. } => Some(Trouble::UnreadableForGood),
+            Self::Unreadable { .. } => Some(Trouble::UnreadableOnce),
+            Self::StaleRead { .. } => Some(Trouble::StaleRead),
+            Self::GarbledRead { .. } => Some(Trouble::GarbledRead),
+            Self::Rot { .. } => Some(Trouble::Rot),
+            Self::LostWrite { .. } => Some(Trouble::LostWrite),
+            Self::MisdirectedWrite { area, to_area, .. } if area == to_area => {
+                Some(Trouble::MisdirectedWithin)
+            }
+            Self::MisdirectedWrite { .. } => Some(Trouble::MisdirectedAway),
+        }
+    }
+}
+
+impl Verdict {
+    /// Counts what `fault` did to a call. That the machine is off is counted by whoever knows what it was doing.
+    fn count(&self, call: Call, fault: Fault, tally: &Tally) {
+        match self {
+            Self::Allowed | Self::Off => {}
+            Self::Refused(kind, _) => {
+                tally.strike(call.into());
+                tally.add(Trouble::NoSpace, u64::from(*kind == ErrorKind::Full));
+                let for_good = matches!(fault, Fault::Refuse { lasting: true, .. });
+                tally.add(Trouble::ForGood, u64::from(for_good));
+            }
+            Self::BarrierFailed(_, how) => tally.strike((*how).into()),
+            Self::Lie => tally.strike(Trouble::LyingBarrier),
+        }
     }
 }
 
 impl Armed {
+    /// Counts a strike if it is one.
+    fn strikes(&mut self, strikes: bool, trouble: Trouble, tally: &Tally) -> bool {
+        self.fired += u64::from(strikes);
+        tally.add(trouble, u64::from(strikes));
+        strikes
+    }
+
     fn judge_op(&mut self, call: Call) -> Verdict {
         if let Some(refused) = self.judge_refusal(call) {
             return refused;

@@ -9,7 +9,8 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
-use super::page::{Content, garbage, hash_of, torn_by_byte, torn_by_sector};
+use super::menu::{Tally, Trouble};
+use super::page::{Content, garbage, hash_of, same_bytes, torn_by_byte, torn_by_sector};
 use super::random::Random;
 use super::state::{Cell, DiskState, File, Name};
 use crate::block::BLOCK_SIZE;
@@ -54,6 +55,21 @@ pub enum Fate {
     Bytes(usize),
     /// What another page of the medium held: file systems have exposed stale space that way.
     Ghost(Area, u64),
+}
+
+impl Fate {
+    /// Its name on the menu, where it is a loss.
+    fn trouble(self) -> Trouble {
+        match self {
+            Self::Old => Trouble::PageOld,
+            Self::Version(_) => Trouble::PageBetween,
+            Self::Zero => Trouble::PageZero,
+            Self::Garbage(_) => Trouble::PageGarbage,
+            Self::Sectors(_) => Trouble::SectorsTorn,
+            Self::Bytes(_) => Trouble::BytesTorn,
+            Self::Ghost(..) => Trouble::PageGhost,
+        }
+    }
 }
 
 /// One outcome of a power cut.
@@ -143,6 +159,35 @@ impl DiskState {
             fate => content(cell, fate.copied().unwrap_or(Fate::Old)),
         };
         self.settled(entry, len, page)
+    }
+
+    /// Counts what a power cut that goes as `cut` says takes from what was asked for: a page, a length or an entry
+    /// that is as it was asked for is no loss.
+    pub fn count_losses(&self, cut: &Cut, tally: &Tally) {
+        tally.strike(Trouble::PowerCut);
+        for (area, name) in self.names() {
+            let kept = match cut.entries.get(area) {
+                Some(0) | None => name.durable,
+                Some(count) => name.pending.get(count - 1).copied().unwrap_or_else(|| name.visible()),
+            };
+            if kept != name.visible() {
+                tally.strike(Trouble::EntryApart);
+            }
+            let Some(file) = kept.map(|id| self.file_by_id(id)) else { continue };
+            let len = cut.lens.get(area).copied().unwrap_or(file.durable_len);
+            tally.add(Trouble::LengthApart, u64::from(len != file.len()));
+            for (page, cell) in &file.pages {
+                let Some(newest) = cell.pending.last() else { continue };
+                let fate = cut.pages.get(&(*area, *page)).copied().unwrap_or(Fate::Old);
+                let left = match fate {
+                    Fate::Ghost(area, page) => self.visible(area, page),
+                    fate => content(cell, fate),
+                };
+                if !same_bytes(&left, newest) {
+                    tally.strike(fate.trouble());
+                }
+            }
+        }
     }
 
     /// Calls `visit` with every distinct medium a power cut now can leave, within `bounds`. Stops when it

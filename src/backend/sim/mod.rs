@@ -5,8 +5,10 @@
 //! Everything it does depends on its seed and on the calls made: the same run twice is the same run.
 //! For tests only. Knows nothing of groups, commits or recovery.
 
+mod browser;
 mod fault;
 mod images;
+mod menu;
 mod page;
 mod queued;
 mod random;
@@ -17,13 +19,16 @@ mod tests;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::backend::Backend;
+use crate::backend::whole::{read_fully, write_fully};
 use crate::block::{BLOCK_SIZE, SegmentId};
 use crate::error::{Error, ErrorKind, Result, fail};
 use crate::log::plan::{Area, Op};
 use crate::log::source::Source;
+pub use browser::{Misdeed, SimBrowser, SimFile};
 use fault::Verdict;
-pub use fault::{BarrierFailure, Call, Fault, Faults, Leaves};
+pub use fault::{BarrierFailure, Call, Fault, Faults, Leaves, Piece};
 pub use images::{Bounds, Cut, Fate};
+pub use menu::{Medium, Tally, Trouble};
 pub use page::{Content, SECTOR, bytes_of, garbage};
 pub use queued::{SimOrigin, SimTab, TransactionFate};
 pub use random::{Random, mix};
@@ -42,6 +47,8 @@ pub struct SimDisk {
 struct Inner {
     state: DiskState,
     faults: Faults,
+    /// What struck, also of faults that are disarmed by now, and before the last crash.
+    tally: Arc<Tally>,
     random: Random,
     seed: u64,
     /// Pages there is room for; `None` for no limit.
@@ -75,6 +82,7 @@ impl SimDisk {
         let inner = Inner {
             state,
             faults: Faults::default(),
+            tally: Arc::default(),
             random: Random::new(seed),
             seed,
             capacity: None,
@@ -98,8 +106,11 @@ impl SimDisk {
         let mut inner = self.lock();
         let next = Self::from_state(inner.state.clone(), inner.seed);
         next.lock().capacity = inner.capacity;
+        next.lock().tally = Arc::clone(&inner.tally);
         inner.faults.arm(Fault::PowerOff { nth: 1 }, 1);
-        let _ = inner.faults.judge_op(Call::AnyOp);
+        let Inner { faults, tally, .. } = &mut *inner;
+        let _ = faults.judge_op(Call::AnyOp, tally);
+        tally.strike(Trouble::ProcessCrash);
         drop(inner);
         next
     }
@@ -108,8 +119,12 @@ impl SimDisk {
     #[must_use]
     pub fn cut_power(&self, random: &mut Random) -> (Cut, Self) {
         let next = self.crash_process();
-        let (cut, image) = next.state().draw_image(random);
-        next.lock().state = image;
+        let before = next.state();
+        let (cut, image) = before.draw_image(random);
+        let mut inner = next.lock();
+        before.count_losses(&cut, &inner.tally);
+        inner.state = image;
+        drop(inner);
         (cut, next)
     }
 
@@ -117,6 +132,9 @@ impl SimDisk {
     pub fn inject(&self, fault: Fault) {
         let mut inner = self.lock();
         let fired = inner.strike(fault);
+        if let (true, Some(trouble)) = (fired, fault.trouble()) {
+            inner.tally.strike(trouble);
+        }
         inner.faults.arm(fault, u64::from(fired));
     }
 
@@ -129,6 +147,12 @@ impl SimDisk {
     #[must_use]
     pub fn faults(&self) -> Faults {
         self.lock().faults.clone()
+    }
+
+    /// Moves what has struck so far into `tally`, of this disk and of those that it was before a crash: each strike
+    /// is counted once.
+    pub fn book(&self, tally: &Tally) {
+        tally.take_from(&self.lock().tally);
     }
 
     /// Leaves room for `pages` more pages, or lifts the limit.
@@ -189,7 +213,7 @@ impl Inner {
     }
 
     fn apply(&mut self, op: &Op) -> Result<()> {
-        match self.faults.judge_op(Call::of(op)) {
+        match self.faults.judge_op(Call::of(op), &self.tally) {
             Verdict::Allowed => self.perform(op),
             Verdict::Lie => Ok(()),
             Verdict::Off => fail(ErrorKind::Io, format!("simulated: the power is off at `{op}`")),
@@ -228,6 +252,9 @@ impl Inner {
                 state.create(*area);
                 true
             }
+            Op::Write { area, offset, bytes } if self.faults.counts().next().is_some() => {
+                self.write_by_calls(*area, *offset, bytes)?
+            }
             Op::Write { area, offset, bytes } => state.write(*area, offset / PAGE, pages_of(bytes)),
             Op::Reserve { segment, pages } => state.reserve(Area::Segment(*segment), u64::from(*pages)),
             Op::Resize { area, bytes } => state.resize(*area, *bytes),
@@ -242,6 +269,26 @@ impl Inner {
             }
         };
         if there { Ok(()) } else { fail(ErrorKind::NotFound, format!("simulated: no area for `{op}`")) }
+    }
+
+    /// Writes as a backend does over system calls, which may do less than they are asked.
+    fn write_by_calls(&mut self, area: Area, offset: u64, bytes: &Arc<[u8]>) -> Result<bool> {
+        let Self { faults, tally, state, .. } = self;
+        if state.len(area).is_none() {
+            return Ok(false);
+        }
+        let call = |rest: &[u8], at: u64| {
+            let count = faults.piece(true, rest.len(), tally)?;
+            if rest.len() == bytes.len() && count == bytes.len() {
+                state.write(area, at / PAGE, pages_of(bytes));
+            } else {
+                state.write_bytes(area, at, &rest[..count]);
+            }
+            Ok(count)
+        };
+        let gave_up =
+            |cause| Error::new(ErrorKind::Io, format!("simulated: cannot write {area}")).caused_by(cause);
+        write_fully(call, bytes, offset).map_err(gave_up).map(|()| true)
     }
 
     /// The contract of the ops (whole, aligned pages) and the room left.
@@ -276,7 +323,7 @@ impl Inner {
 
     fn look(&mut self, call: Call, what: &dyn Fn() -> String) -> Result<()> {
         self.reads += 1;
-        match self.faults.judge_look(call) {
+        match self.faults.judge_look(call, &self.tally) {
             Verdict::Allowed => Ok(()),
             Verdict::Refused(kind, _) => fail(kind, format!("simulated: refused to {}", what())),
             _ => fail(ErrorKind::Io, format!("simulated: the power is off, cannot {}", what())),
@@ -289,17 +336,27 @@ impl Source for SimDisk {
         let mut inner = self.lock();
         inner.look(Call::Read, &|| format!("read {area} at {offset}"))?;
         let missing = || Error::new(ErrorKind::NotFound, format!("simulated: there is no {area}"));
-        let count = inner.state.read(area, offset, buf).ok_or_else(missing)?;
         if inner.faults.counts().next().is_none() {
-            return Ok(count);
+            return inner.state.read(area, offset, buf).ok_or_else(missing);
         }
+        let Inner { faults, tally, state, .. } = &mut *inner;
+        let there =
+            state.len(area).ok_or_else(missing)?.saturating_sub(offset).min(buf.len() as u64) as usize;
+        let call = |rest: &mut [u8], at: u64| {
+            let count = faults.piece(false, rest.len(), tally)?;
+            Ok(state.read(area, at, &mut rest[..count]).unwrap_or(0))
+        };
+        let gave_up =
+            |cause| Error::new(ErrorKind::Io, format!("simulated: cannot read {area}")).caused_by(cause);
+        let count = read_fully(call, &mut buf[..there], offset).map_err(gave_up)?;
         for page in offset / PAGE..(offset + count as u64).div_ceil(PAGE) {
-            if inner.faults.unreadable(area, page) {
+            if faults.unreadable(area, page, tally) {
                 return fail(ErrorKind::Io, format!("simulated: cannot read page {page} of {area}"));
             }
-            let garbled = inner.faults.garbled(area, page);
-            if garbled || inner.faults.stale(area, page) {
-                let before = if garbled { garbage(page) } else { inner.state.before(area, page) };
+            let garbled = faults.garbled(area, page, tally);
+            let before = if garbled { garbage(page) } else { state.before(area, page) };
+            let differs = garbled || !page::same_bytes(&before, &state.visible(area, page));
+            if garbled || faults.stale(area, page, differs, tally) {
                 let start = (page * PAGE).max(offset);
                 let end = ((page + 1) * PAGE).min(offset + count as u64);
                 let (from, to) = ((start - page * PAGE) as usize, (end - page * PAGE) as usize);

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::menu::{Tally, Trouble};
 use crate::backend::Backend;
 use crate::backend::queue::{
     Clear, Failure, Fence, Key, Memory, Missing, Next, Queue, Slice, Ticket, Transaction, Work, take_over,
@@ -63,6 +64,33 @@ struct World {
     draws: u64,
     /// How often the database was removed: a connection belongs to one database.
     removed: u64,
+    /// After so many waits of a tab for the medium, another one takes the database over.
+    intruder: Option<u64>,
+    tally: Tally,
+}
+
+impl World {
+    /// A tab takes the database over from whoever had it.
+    fn seize(&mut self) -> Result<Fence> {
+        self.draws += 1;
+        let draw = super::mix(self.draws);
+        let fence = take_over("simulated", self.records.newest, self.witness, draw)?;
+        let before = self.records.clone();
+        self.losable.push(before);
+        self.records.chain.push(fence);
+        self.records.newest = Some(fence);
+        Ok(fence)
+    }
+
+    /// A tab waits for the medium: anything can happen meanwhile.
+    fn wait(&mut self) {
+        self.intruder = self.intruder.map(|waits| waits.saturating_sub(1));
+        if self.intruder == Some(0) {
+            self.intruder = None;
+            let seized = self.seize().is_ok();
+            self.tally.add(Trouble::OtherTabInAwait, u64::from(seized));
+        }
+    }
 }
 
 /// One origin's storage: what every tab sees. Clones share it.
@@ -98,13 +126,7 @@ impl SimOrigin {
     /// `Lost` if there was a database and is none.
     pub fn open(&self, memory: Memory) -> Result<SimTab> {
         let mut world = self.lock();
-        world.draws += 1;
-        let draw = super::mix(world.draws);
-        let fence = take_over("simulated", world.records.newest, world.witness, draw)?;
-        let before = world.records.clone();
-        world.losable.push(before);
-        world.records.chain.push(fence);
-        world.records.newest = Some(fence);
+        let fence = world.seize()?;
         let mut queue = Queue::new("simulated", fence, memory);
         for (key, value) in &world.records.values {
             match (key, value) {
@@ -130,10 +152,12 @@ impl SimOrigin {
         })
     }
 
-    /// Power is cut: the last `lost` of the transactions that may be lost are.
+    /// Power is cut: the last `lost` of the transactions that may be lost are. With none it was the process only.
     pub fn cut_power(&self, lost: usize) {
         let mut world = self.lock();
         let at = world.losable.len().saturating_sub(lost);
+        world.tally.strike(if lost == 0 { Trouble::ProcessCrash } else { Trouble::PowerCut });
+        world.tally.add(Trouble::RelaxedLost, (world.losable.len() - at) as u64);
         if let Some(records) = world.losable.get(at).cloned() {
             world.records = records;
         }
@@ -149,6 +173,7 @@ impl SimOrigin {
     /// The browser removes the database; the witness stays.
     pub fn vanish(&self) {
         let mut world = self.lock();
+        world.tally.add(Trouble::DatabaseGone, u64::from(!world.records.values.is_empty()));
         world.records = Records::default();
         world.removed += 1;
         world.losable.clear();
@@ -157,6 +182,23 @@ impl SimOrigin {
     /// Everything goes, as when a user clears the site's data.
     pub fn forget_everything(&self) {
         *self.lock() = World::default();
+    }
+
+    /// At the `nth` wait of a tab for the medium from now on, another one takes the database over, and does nothing.
+    /// `None`: no other tab will come.
+    pub fn expect_intruder(&self, nth: Option<u64>) {
+        self.lock().intruder = nth;
+    }
+
+    /// Whether the other tab of [`SimOrigin::expect_intruder`] has still to come.
+    #[must_use]
+    pub fn expects_intruder(&self) -> bool {
+        self.lock().intruder.is_some()
+    }
+
+    /// Moves what has struck so far into `tally`: each strike is counted once.
+    pub fn book(&self, tally: &Tally) {
+        tally.take_from(&self.lock().tally);
     }
 
     /// A number that differs, as far as numbers can, between two states of the medium.
@@ -200,6 +242,7 @@ impl SimOrigin {
         if let Some(fence) = transaction.fence {
             let taken = world.records.chain.iter().chain(&world.records.newest);
             if taken.into_iter().any(|link| link.number == fence.number) {
+                world.tally.strike(Trouble::OtherTab);
                 return Err(Failure::Fenced);
             }
         }
@@ -219,7 +262,8 @@ impl SimOrigin {
     }
 
     fn fetch(&self, extents: std::ops::Range<u64>) -> Vec<(u64, Option<Arc<[u8]>>)> {
-        let world = self.lock();
+        let mut world = self.lock();
+        world.wait();
         let value = |extent: u64| match world.records.values.get(&Key::Extent(extent)) {
             Some(Value::Bytes(bytes)) => Some(Arc::clone(bytes)),
             _ => None,
@@ -276,6 +320,8 @@ impl SimTab {
         let number = transaction.number;
         let connected = *self.connected.lock().unwrap_or_else(PoisonError::into_inner);
         let puts = transaction.batch.work().count() as u32 + 1;
+        self.origin.lock().wait();
+        self.origin.lock().tally.add(Trouble::Abort, u64::from(fate == TransactionFate::Aborts));
         let next = match fate {
             TransactionFate::Completes => match self.origin.take(connected, &transaction) {
                 Ok(()) => self.queue().completed(number),
@@ -284,19 +330,20 @@ impl SimTab {
             TransactionFate::Aborts => self.queue().failed(Failure::Refused("simulated: abort".into())),
             TransactionFate::NoQuota(put) => {
                 let message = format!("simulated: put {} of {puts}", put.min(puts));
+                self.origin.lock().tally.strike(Trouble::QuotaAtPut);
                 self.queue().failed(Failure::Full(message))
             }
             TransactionFate::Disconnects { taken } => {
-                if taken {
-                    // Refused for the fence, it is simply not taken.
-                    let _ = self.origin.take(connected, &transaction);
-                }
+                // Refused for the fence, it is simply not taken.
+                let taken = taken && self.origin.take(connected, &transaction).is_ok();
+                let trouble = if taken { Trouble::LostTaken } else { Trouble::LostUntaken };
+                self.origin.lock().tally.strike(trouble);
                 self.queue().failed(Failure::Disconnected("simulated".into()))
             }
             TransactionFate::NeverFires { taken } => {
-                if taken {
-                    let _ = self.origin.take(connected, &transaction);
-                }
+                let taken = taken && self.origin.take(connected, &transaction).is_ok();
+                let trouble = if taken { Trouble::SilentTaken } else { Trouble::SilentUntaken };
+                self.origin.lock().tally.strike(trouble);
                 *self.silent() = true;
                 Next::Stop
             }

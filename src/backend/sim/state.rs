@@ -271,6 +271,35 @@ impl DiskState {
         true
     }
 
+    /// Writes bytes anywhere, as a file takes them: the rest of a page stays as a reader sees it.
+    pub(super) fn write_bytes(&mut self, area: Area, offset: u64, bytes: &[u8]) -> bool {
+        let Some(file) = self.file_mut(area) else { return false };
+        let mut done = 0;
+        while done < bytes.len() {
+            let at = offset + done as u64;
+            let skip = (at % PAGE) as usize;
+            let count = (BLOCK_SIZE - skip).min(bytes.len() - done);
+            let cell = file.pages.entry(at / PAGE).or_default();
+            let mut page = *bytes_of(cell.visible());
+            page[skip..skip + count].copy_from_slice(&bytes[done..done + count]);
+            cell.pending.push(Page::content(&page));
+            done += count;
+        }
+        file.grow_to(offset + bytes.len() as u64);
+        true
+    }
+
+    /// Sets the length to any byte, as a file takes it: what is cut off is zeros when it grows again.
+    pub(super) fn set_len(&mut self, area: Area, bytes: u64) -> bool {
+        let Some(file) = self.file_mut(area) else { return false };
+        let cut = (bytes % PAGE) as usize;
+        if let Some(cell) = file.pages.get_mut(&(bytes / PAGE)).filter(|_| cut > 0) {
+            let page = *bytes_of(cell.visible());
+            cell.pending.push(Page::content(&page[..cut]));
+        }
+        self.resize(area, bytes)
+    }
+
     /// Zero-fills from the present end up to page `pages`.
     pub(super) fn reserve(&mut self, area: Area, pages: u64) -> bool {
         let Some(file) = self.file_mut(area) else { return false };

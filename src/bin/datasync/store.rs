@@ -74,8 +74,9 @@ pub fn export(args: &args::Export, quiet: bool) -> Done {
 }
 
 /// The path with something behind its name.
-fn beside(file: &Path, suffix: &str) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
+pub fn beside(file: &Path, suffix: &str) -> PathBuf {
+    // Without a slash at the end, behind which nothing could stand.
+    let mut name = file.components().as_path().as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
 }
@@ -90,6 +91,11 @@ fn replace(finished: &Path, file: &Path) -> Done {
             format!("the export stands in {}; close that program and move it yourself", finished.display()),
         ));
     }
+    take_name(finished, file)
+}
+
+/// Gives what is finished its name, durably.
+pub fn take_name(finished: &Path, file: &Path) -> Done {
     std::fs::rename(finished, file)?;
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // A folder cannot be opened everywhere; where it cannot, the rename is as durable as the system makes it.

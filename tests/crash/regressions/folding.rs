@@ -42,17 +42,19 @@ pub fn rot_is_never_folded() -> Checked<()> {
 
 /// Segments go only after the META without them is durable; a failed publish forbids it for good.
 pub fn no_early_removal() -> Checked<()> {
+    let fired = Fired::default();
     for how in BarrierFailure::ALL {
         for nth in 1..12 {
             let mut run = after("d01.d0.r.d01")?;
             run.disk.inject(Fault::FailBarrier { nth, how, kind: ErrorKind::Io });
             let _ = run.step(Letter::Compact)?;
             let _ = run.step(Letter::Compact)?;
+            fired.book(&run.disk);
             check(&worst(&run), &expected(&run.history))
                 .map_err(|violation| violation.at(format!("barrier {nth} of a fold failed: {how:?}")))?;
         }
     }
-    Ok(())
+    fired.all_struck("failed fold")
 }
 
 /// A trimmed block stays trimmed, whatever is folded when.

@@ -82,6 +82,7 @@ pub fn wrong_identity() -> Checked<()> {
 
 /// A failed barrier ends the life of the store: the commit is in doubt, later ones are refused, reads go on.
 pub fn failed_barrier() -> Checked<()> {
+    let fired = Fired::default();
     for how in BarrierFailure::ALL {
         let mut run = after("d01.d0")?;
         run.disk.inject(Fault::FailBarrier { nth: 1, how, kind: ErrorKind::Io });
@@ -105,6 +106,7 @@ pub fn failed_barrier() -> Checked<()> {
         ensure(fine, "I6 no wrong data", || "reads of durable data must go on".into())?;
         drop(volume);
         run.die();
+        fired.book(&run.disk);
         run.open()?;
         let volume = run.volume.clone().expect("open");
         let first = volume.outcome_of(id);
@@ -115,7 +117,7 @@ pub fn failed_barrier() -> Checked<()> {
         let again = run.volume.clone().expect("open").outcome_of(id);
         ensure(first == again, "I15 one outcome", || format!("{id} was {first:?}, then {again:?}"))?;
     }
-    Ok(())
+    fired.all_struck("failed barrier")
 }
 
 /// A disk without a free byte lets a store be recovered and read, and used again once there is room.
@@ -159,7 +161,12 @@ pub fn zombie() -> Checked<()> {
                 let _ = writer.commit(Durability::Durable);
             }
             next.volume = None;
-            next.open().map_err(|violation| violation.at(format!("I12 fencing: {word}, then {then}")))?;
+            let context = |violation: Violation| violation.at(format!("{word}, then {then}"));
+            next.open().map_err(context)?;
+            // Files have a lock, which this disk has not: what a deposed process is told is not asked here.
+            let owner = next.volume.as_ref().expect("open");
+            let seen = reads(read_state(&snapshot(owner)?)?)?;
+            fenced(false, &seen, &next.history.newest().state).map_err(context)?;
         }
     }
     Ok(())
@@ -231,6 +238,7 @@ pub fn lost_meta() -> Checked<()> {
 
 /// A read that fails while opening makes the open fail or costs nothing; it never shortens the log.
 pub fn read_errors() -> Checked<()> {
+    let fired = Fired::default();
     for word in ["d0.a1.d01", "d01.r.d0.w0", "L.C.d0.k.d01"] {
         let mut run = after(word)?;
         run.die();
@@ -250,13 +258,14 @@ pub fn read_errors() -> Checked<()> {
                         .map_err(context)?;
                     }
                     disk.heal();
+                    fired.book(&disk);
                     let after = disk.crash_process().state().after(&Cut::default());
                     check(&after, &expected(&run.history)).map_err(context)?;
                 }
             }
         }
     }
-    Ok(())
+    fired.all_struck("read errors")
 }
 
 /// No room is told before anything is written, and room makes the same store go on.
@@ -284,6 +293,7 @@ pub fn honest_full() -> Checked<()> {
 
 /// Barriers that do nothing may cost a suffix; what is shown is still a prefix, and never wrong bytes.
 pub fn lying_disk() -> Checked<()> {
+    let fired = Fired::default();
     let mut random = Random::new(5);
     for word in ["d0.d01.w0", "d01.r.d0.C.d01", "L.C.d0"] {
         for nth in [1, 3, 6] {
@@ -291,8 +301,11 @@ pub fn lying_disk() -> Checked<()> {
             run.disk.inject(Fault::LyingBarriers { nth });
             step(&mut run, word)?;
             run.die();
+            fired.book(&run.disk);
             for _ in 0..40 {
-                let (_, image) = run.disk.state().draw_image(&mut random);
+                let state = run.disk.state();
+                let (cut, image) = state.draw_image(&mut random);
+                fired.cut(&state, &cut);
                 let commits = &run.history.commits;
                 let Ok(volume) = kind_of(&image) else { continue };
                 let opened = snapshot(&volume)?;
@@ -303,7 +316,7 @@ pub fn lying_disk() -> Checked<()> {
             }
         }
     }
-    Ok(())
+    fired.all_struck("lying disk")
 }
 
 /// A header whose digest is right and whose content names another place, life, predecessor or batch.

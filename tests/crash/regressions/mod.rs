@@ -10,7 +10,7 @@ mod single;
 
 use datasync::backend::Source;
 use datasync::backend::sim::{
-    BarrierFailure, Bounds, Call, Cut, DiskState, Fate, Fault, Leaves, Random, SimDisk, bytes_of,
+    BarrierFailure, Bounds, Call, Cut, DiskState, Fate, Fault, Leaves, Random, SimDisk, Trouble, bytes_of,
 };
 use datasync::block::{BLOCK_SIZE, BlockNo, Durability};
 use datasync::error::ErrorKind;
@@ -18,9 +18,10 @@ use datasync::format::group::{Group, Role};
 use datasync::log::plan::{Area, Op};
 use datasync::volume::{Outcome, Volume};
 
+use crate::fired::Fired;
 use crate::images::{Tried, check, crash_recovery};
 use crate::invariants::{
-    BLOCKS, Checked, Expected, Violation, ensure, no_panic, read_state, reads, snapshot,
+    BLOCKS, Checked, Expected, Violation, ensure, fenced, no_panic, read_state, reads, snapshot,
 };
 use crate::reference::{History, State, fill};
 use crate::settings::options;

@@ -1,8 +1,11 @@
 //! `datasync salvage`: copies what verifies of a damaged store into a new one.
 //!
-//! The rule it keeps: the damaged store is opened for reading only and the new one must not exist, so
-//! nothing that might still be of use to somebody is ever overwritten.
+//! The rules it keeps: the damaged store is opened for reading only and the new one must not exist, so
+//! nothing that might still be of use to somebody is ever overwritten; and the new one is made beside its name, which
+//! it gets when all of it is durable, so that no crash leaves half a copy that looks like a whole one.
 
+#[cfg(all(test, feature = "sim"))]
+mod tests;
 mod wreck;
 
 use std::io::Write;
@@ -16,11 +19,15 @@ use self::wreck::{Found, Wreck};
 use crate::args;
 use crate::fail::{Code, Done, Failure};
 use crate::progress::Progress;
+use crate::store::{beside, take_name};
 use crate::verify::integrity;
 use crate::words::{bytes, count};
 
 /// Blocks of one commit of the copy.
 const CHUNK: u64 = 2048;
+
+/// What stands behind the name of a copy that is not whole yet.
+const UNFINISHED: &str = ".salvaging";
 
 /// Runs the command.
 pub fn run(args: &args::Salvage, quiet: bool, out: &mut dyn Write) -> Done {
@@ -31,6 +38,14 @@ pub fn run(args: &args::Salvage, quiet: bool, out: &mut dyn Write) -> Done {
             "name a directory that does not exist; salvage never writes over anything",
         ));
     }
+    let unfinished = beside(&args.to, UNFINISHED);
+    if unfinished.exists() {
+        return Err(Failure::new(
+            Code::Usage,
+            format!("{} is what a salvage has left that was interrupted", unfinished.display()),
+            "remove it, and run the command again: it is not whole",
+        ));
+    }
     let mut wreck = Wreck::open(&args.store)?;
     for damage in &wreck.damage {
         writeln!(out, "DAMAGED  {damage}")?;
@@ -38,10 +53,9 @@ pub fn run(args: &args::Salvage, quiet: bool, out: &mut dyn Write) -> Done {
     if wreck.size == 0 {
         return Err(wreck::nothing(&args.store));
     }
-    let rescued = Volume::open(FileStore::open(&args.to, OpenMode::Create)?, Options::new())?;
-    let lost = copy(&mut wreck, &rescued, args.unverified, quiet, out)?;
-    rescued.close()?;
-    drop(rescued);
+    let rescued = Volume::open(FileStore::open(&unfinished, OpenMode::Create)?, Options::new())?;
+    let ways = Ways { unverified: args.unverified, quiet };
+    let lost = rescue(&mut wreck, rescued, ways, out, || take_name(&unfinished, &args.to))?;
     let last = wreck.last.map_or(String::new(), |last| format!(" up to commit {last}"));
     writeln!(out, "{} holds {}{last}", args.to.display(), bytes(wreck.size))?;
     let complaints = check(args, out)?;
@@ -70,14 +84,32 @@ pub fn run(args: &args::Salvage, quiet: bool, out: &mut dyn Write) -> Done {
     ))
 }
 
-/// Copies every block that verifies, and with `unverified` the others of base.db; returns how many did not.
-fn copy(
-    wreck: &mut Wreck,
-    to: &Volume,
+/// How to copy.
+#[derive(Clone, Copy)]
+struct Ways {
     unverified: bool,
     quiet: bool,
+}
+
+/// Copies into `to`, closes it, and only then lets it be found; returns how many blocks were lost.
+fn rescue(
+    wreck: &mut Wreck,
+    to: Volume,
+    ways: Ways,
     out: &mut dyn Write,
+    publish: impl FnOnce() -> Done,
 ) -> Result<u64, Failure> {
+    let lost = copy(wreck, &to, ways, out)?;
+    // ORDER: closed before it has its name, or a crash leaves half a copy under the name of a whole one.
+    to.close()?;
+    drop(to);
+    publish()?;
+    Ok(lost)
+}
+
+/// Copies every block that verifies, and with `unverified` the others of base.db; returns how many did not.
+fn copy(wreck: &mut Wreck, to: &Volume, ways: Ways, out: &mut dyn Write) -> Result<u64, Failure> {
+    let Ways { unverified, quiet } = ways;
     let all = blocks_for(wreck.size);
     let progress = Progress::bytes("salvage", quiet);
     let mut block = [0; BLOCK_SIZE];

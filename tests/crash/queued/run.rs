@@ -1,114 +1,18 @@
-//! A store on a medium of transactions (IndexedDB as a model): exhaustively every word of a few steps, then long
-//! seeded lives, with every step a use of the store, an end of a transaction, a crash, or another tab.
-//! `DATASYNC_QUEUED=word` replays one word, `DATASYNC_SEED=n` one life.
+//! A store on a queued medium in use: what it was told, what it may show, and what it does with each step.
 
-use std::fmt;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-
-use datasync::backend::Source;
-use datasync::backend::queue::{BATCH_BYTES, Memory, Ticket};
-use datasync::backend::sim::{Random, SimOrigin, SimTab, TransactionFate};
+use datasync::backend::queue::{Memory, Ticket};
+use datasync::backend::sim::{SimOrigin, SimTab, TransactionFate};
 use datasync::block::{BLOCK_SIZE, BlockNo, CommitId, Durability, Lsn, Tag};
 use datasync::error::{Error, ErrorKind};
-use datasync::log::plan::Area;
-use datasync::planted::{Bug, plant};
 use datasync::volume::Volume;
 
+use super::step::Step;
 use crate::invariants::{
-    Checked, Expected, Violation, ensure, no_panic, opens, progress, read_state, reads, same_again, snapshot,
-    space_comes_back,
+    Checked, Expected, Violation, ensure, fenced, opens, progress, read_state, reads, same_again, snapshot,
 };
 use crate::reference::{Change, Commit, History, fill};
-use crate::settings::{self, options};
+use crate::settings::options;
 use crate::workload::{CLIENT, nothing, recovered, unexpected};
-
-macro_rules! steps {
-    ($($(#[$doc:meta])* $name:ident $text:literal,)*) => {
-        /// One step of a life on the queued medium.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum Step { $($(#[$doc])* $name,)* }
-
-        impl Step {
-            pub const ALL: &[Step] = &[$(Step::$name,)*];
-
-            fn text(self) -> &'static str {
-                match self { $(Step::$name => $text,)* }
-            }
-        }
-    };
-}
-
-steps! {
-    /// Put b0.
-    Put0 "a0",
-    /// Put b0 and b1.
-    Put01 "a01",
-    /// Trim b0, put b1.
-    Swap "t",
-    /// One block is left of the database.
-    Shrink "s1",
-    /// Put b9: the database grows over what fell away.
-    High "h9",
-    /// Twelve blocks: more than the spill bound.
-    Large "L",
-    /// A new segment.
-    Rotate "r",
-    /// One step of a fold.
-    Fold "c",
-    /// Fold everything.
-    Compact "C",
-    /// Everything committed is to be durable: answers wait for it.
-    Settle "S",
-    /// Everything committed is to be on the medium.
-    Flush "f",
-    /// The next transaction completes.
-    Complete "1",
-    /// All transactions complete.
-    Drain "*",
-    /// The next transaction is aborted.
-    Abort "A",
-    /// The next transaction finds no quota.
-    Quota "Q",
-    /// The connection ends under the next transaction, which was taken.
-    LoseTaken "Dt",
-    /// The same, and it was not taken.
-    LoseUntaken "Dn",
-    /// The next transaction is taken, and nobody ever says so.
-    SilentTaken "Nt",
-    /// The next transaction never ends.
-    Silent "Nn",
-    /// The connection ends, or a watchdog ends it.
-    Disconnect "e",
-    /// The process dies; another opens the database.
-    Kill "k",
-    /// The power fails, taking all it can.
-    Power "P",
-    /// Another tab takes the database over; the old one goes on.
-    OtherTab "o",
-    /// The old tab commits, and waits for its answer.
-    Zombie "z",
-    /// The browser removes the database.
-    Vanish "V",
-}
-
-/// A word as people and the replay variable spell it.
-struct Word<'a>(&'a [Step]);
-
-impl fmt::Display for Word<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let steps: Vec<&str> = self.0.iter().map(|step| step.text()).collect();
-        f.write_str(&steps.join("."))
-    }
-}
-
-fn parse(word: &str) -> Vec<Step> {
-    let step = |text: &str| {
-        let found = Step::ALL.iter().find(|step| step.text() == text);
-        *found.unwrap_or_else(|| panic!("`{text}` is no step on a queued medium"))
-    };
-    word.split('.').filter(|text| !text.is_empty()).map(step).collect()
-}
 
 /// An answer that is held back: what it waits for, up to which commit, and the first commit it is about.
 struct Held {
@@ -118,19 +22,19 @@ struct Held {
 }
 
 /// A tab with the store open.
-struct Tab {
-    link: SimTab,
-    volume: Volume,
+pub struct Tab {
+    pub link: SimTab,
+    pub volume: Volume,
 }
 
 /// A store on a queued medium in use.
-struct Run {
-    origin: SimOrigin,
-    memory: Memory,
-    tab: Option<Tab>,
+pub struct Run {
+    pub origin: SimOrigin,
+    pub memory: Memory,
+    pub tab: Option<Tab>,
     /// A tab that was deposed and does not know it yet.
     zombie: Option<Tab>,
-    history: History,
+    pub history: History,
     held: Vec<Held>,
     /// The first commit since the last flush.
     unflushed: usize,
@@ -141,7 +45,7 @@ struct Run {
 }
 
 impl Run {
-    fn start(memory: Memory) -> Checked<Self> {
+    pub fn start(memory: Memory) -> Checked<Self> {
         let mut run = Self {
             origin: SimOrigin::new(),
             memory,
@@ -158,7 +62,7 @@ impl Run {
         Ok(run)
     }
 
-    fn step(&mut self, step: Step) -> Checked<()> {
+    pub fn step(&mut self, step: Step) -> Checked<()> {
         self.stamp += 1;
         let stamp = self.stamp;
         match step {
@@ -204,7 +108,7 @@ impl Run {
     }
 
     /// Opens the database in a new tab, and learns which commits are left.
-    fn open(&mut self) -> Checked<()> {
+    pub fn open(&mut self) -> Checked<()> {
         let link = match self.origin.open(self.memory) {
             Ok(link) => link.busy_fetch(),
             Err(error) if error.kind() == ErrorKind::Lost && self.vanished => return Ok(()),
@@ -221,7 +125,7 @@ impl Run {
         Ok(())
     }
 
-    fn crash(&mut self, lost: usize) -> Checked<()> {
+    pub fn crash(&mut self, lost: usize) -> Checked<()> {
         (self.tab, self.zombie) = (None, None);
         self.held.clear();
         self.origin.cut_power(lost);
@@ -297,15 +201,32 @@ impl Run {
     /// I12: a deposed tab gets no acknowledgement, and nothing of it is seen.
     fn zombie_commits(&mut self) -> Checked<()> {
         let Some(zombie) = &self.zombie else { return Ok(()) };
-        let stamp = self.stamp;
-        let made = commit(&zombie.volume, &[Change::Put(0, stamp)], 1 << 40);
-        let synced = zombie.volume.sync();
-        let ticket = zombie.link.flush(true);
-        zombie.link.drain();
-        let answered = zombie.link.is_flushed(ticket);
-        ensure(made.is_err() || synced.is_err() || !matches!(answered, Ok(true)), "I12 fencing", || {
-            "a tab that was deposed was told that its commit is durable".to_owned()
-        })
+        let acknowledged = is_acknowledged(zombie, self.stamp);
+        let owned = &self.history.newest().state;
+        let view = self.tab.as_ref().filter(|tab| !tab.link.is_dead() && !self.vanished);
+        let seen =
+            view.and_then(|tab| tab.volume.snapshot().ok()).map(|view| read_state(&view)).transpose()?;
+        fenced(acknowledged, seen.and_then(Result::ok).as_ref().unwrap_or(owned), owned)
+    }
+
+    /// Another tab takes the database over at the `nth` wait of this one for the medium while it takes `steps`.
+    /// Whether it came to that. I12 for what this tab does afterwards.
+    pub fn intruded(&mut self, nth: u64, steps: &[Step]) -> Checked<bool> {
+        self.origin.expect_intruder(Some(nth));
+        for step in steps {
+            self.step(*step)?;
+            if self.origin.expects_intruder() {
+                continue;
+            }
+            let Some(deposed) = self.tab.take() else { break };
+            self.held.clear();
+            let acknowledged = is_acknowledged(&deposed, self.stamp + 1);
+            self.open()?;
+            let owned = self.history.newest().state.clone();
+            return fenced(acknowledged, &owned, &owned).map(|()| true);
+        }
+        self.origin.expect_intruder(None);
+        Ok(false)
     }
 
     /// What can be seen right now is the newest state.
@@ -328,7 +249,7 @@ impl Run {
     }
 
     /// The end of every word: the process dies; what is there is right, stays, and can be written to.
-    fn end(mut self) -> Checked<()> {
+    pub fn end(mut self) -> Checked<()> {
         self.crash(0)?;
         let Some(tab) = &self.tab else {
             // Vanished, and missed: nothing more can be asked.
@@ -352,6 +273,15 @@ impl Run {
     }
 }
 
+/// Whether a tab is told that a commit of its is durable, when everything runs that it has queued.
+fn is_acknowledged(tab: &Tab, stamp: u64) -> bool {
+    let made = commit(&tab.volume, &[Change::Put(0, stamp)], 1 << 40);
+    let synced = tab.volume.sync();
+    let ticket = tab.link.flush(true);
+    tab.link.drain();
+    made.is_ok() && synced.is_ok() && matches!(tab.link.is_flushed(ticket), Ok(true))
+}
+
 fn commit(volume: &Volume, changes: &[Change], seq: u64) -> Result<CommitId, Error> {
     let mut writer = volume.begin()?;
     for change in changes {
@@ -363,136 +293,4 @@ fn commit(volume: &Volume, changes: &[Change], seq: u64) -> Result<CommitId, Err
     }
     writer.set_tag(Tag { client: CLIENT, seq, ordinal: 1 });
     Ok(writer.commit(Durability::Applied)?.commit)
-}
-
-/// On demand with a transaction for each op, in memory with one for everything, and in between.
-const MEMORIES: [Memory; 3] = [
-    Memory { resident: false, bytes: 0, batch_bytes: 0 },
-    Memory { resident: true, bytes: 1 << 30, batch_bytes: BATCH_BYTES },
-    Memory { resident: false, bytes: 0, batch_bytes: 3 * BLOCK_SIZE as u64 },
-];
-
-/// Where the words begin.
-const BEGINNINGS: [&str; 4] = ["", "a01.S.*", "L.S.*.r.C.S.*", "L.C.h9.S.*.s1.r"];
-
-fn run_word(word: &[Step], memory: Memory) -> Checked<()> {
-    no_panic(|| {
-        let mut run = Run::start(memory)?;
-        word.iter().try_for_each(|step| run.step(*step))?;
-        run.end()
-    })
-    .map_err(|violation| violation.at(format!("replay: DATASYNC_QUEUED={} ({memory:?})", Word(word))))
-}
-
-/// Every word of `depth` steps after every beginning; how many.
-pub fn exhaustive(depth: u32, bug: Option<Bug>, threads: usize) -> Checked<u64> {
-    let steps = Step::ALL.len();
-    let per_beginning = steps.pow(depth);
-    let next = AtomicUsize::new(0);
-    let tried = AtomicU64::new(0);
-    let failed = Mutex::new(None);
-    let deadline = settings::deadline();
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                plant(bug);
-                loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    let late = deadline.is_some_and(|deadline| std::time::Instant::now() > deadline);
-                    let over = number >= per_beginning * BEGINNINGS.len();
-                    if over || late || failed.lock().expect("unpoisoned").is_some() {
-                        break;
-                    }
-                    let mut word = parse(BEGINNINGS[number / per_beginning]);
-                    let mut rest = number % per_beginning;
-                    for _ in 0..depth {
-                        word.push(Step::ALL[rest % steps]);
-                        rest /= steps;
-                    }
-                    tried.fetch_add(1, Ordering::Relaxed);
-                    if let Err(violation) = run_word(&word, MEMORIES[number % 3]) {
-                        failed.lock().expect("unpoisoned").get_or_insert(violation);
-                    }
-                }
-            });
-        }
-    });
-    match failed.into_inner().expect("unpoisoned") {
-        Some(violation) => Err(violation),
-        None => Ok(tried.into_inner()),
-    }
-}
-
-/// One long life.
-fn live(seed: u64, steps: usize) -> Checked<()> {
-    let mut random = Random::new(seed);
-    let mut run = Run::start(MEMORIES[(seed % 3) as usize])?;
-    for _ in 0..steps {
-        // Mostly use, sometimes trouble, never a database that vanished: that is the end of a life.
-        let step = match random.below(10) {
-            0..=4 => Step::ALL[random.below(9)],
-            5..=8 => *random.pick(&[Step::Settle, Step::Complete, Step::Complete, Step::Drain, Step::Flush]),
-            _ => *random.pick(&Step::ALL[9..Step::ALL.len() - 1]),
-        };
-        if step == Step::Power {
-            run.crash(random.below(run.origin.losable() + 1))?;
-        } else {
-            run.step(step)?;
-        }
-        if run.tab.as_ref().is_some_and(|tab| tab.link.is_dead()) {
-            run.crash(if random.chance(1, 2) { 0 } else { random.below(4) })?;
-        }
-    }
-    run.crash(0)?;
-    empty(&mut run)
-}
-
-/// I11 at the end of a life.
-fn empty(run: &mut Run) -> Checked<()> {
-    let Some(tab) = &run.tab else { return Ok(()) };
-    let emptied = (|| {
-        let mut writer = tab.volume.begin()?;
-        writer.set_size(0)?;
-        writer.commit(Durability::Durable)?;
-        tab.volume.rotate()?;
-        tab.volume.compact()
-    })();
-    emptied.map_err(|error| unexpected(&error))?;
-    tab.link.drain();
-    let seen = run.origin.open(run.memory).map_err(|error| unexpected(&error))?;
-    let segments = seen.segments().map_err(|error| unexpected(&error))?.len();
-    let base = seen.len(Area::Base).map_err(|error| unexpected(&error))?.unwrap_or(0);
-    space_comes_back(segments, base)
-}
-
-/// Lives from `first` on.
-pub fn lives(first: u64, number: u64, steps: usize) -> Checked<()> {
-    (first..first + number).try_for_each(|seed| {
-        no_panic(|| live(seed, steps)).map_err(|v| v.at(format!("replay: DATASYNC_SEED={seed} (queued)")))
-    })
-}
-
-#[test]
-fn every_short_word_on_a_queued_medium_keeps_every_promise() {
-    if let Ok(word) = std::env::var("DATASYNC_QUEUED") {
-        for memory in MEMORIES {
-            run_word(&parse(&word), memory).unwrap_or_else(|violation| panic!("{violation}"));
-        }
-        return;
-    }
-    // A word has a beginning and an end besides, and five times as many letters as elsewhere.
-    let depth = u32::try_from(settings::depth()).expect("a small number").clamp(2, 5) - 1;
-    match exhaustive(depth, None, settings::threads()) {
-        Ok(words) => println!("queued: {words} words of {depth} steps"),
-        Err(violation) => panic!("{violation}"),
-    }
-}
-
-#[test]
-fn long_lives_on_a_queued_medium_keep_every_promise() {
-    let (first, number) = settings::only_seed().map_or((1, settings::seeds()), |seed| (seed, 1));
-    if let Err(violation) = lives(first, number, 200) {
-        panic!("{violation}");
-    }
-    println!("queued: lives {first}..{}", first + number);
 }
