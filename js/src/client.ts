@@ -27,7 +27,7 @@ interface Waiting {
 
 /** Operations outside a transaction that may have committed something when no answer comes. */
 const MAY_COMMIT: ReadonlySet<Op> = new Set<Op>([
-  "run", "statement", "cursor", "fetch", "commit", "batch", "importEnd", "importStore", "sync", "close",
+  "run", "statement", "cursor", "fetch", "commit", "batch", "apply", "importEnd", "importStore", "sync", "close",
 ]);
 
 /** One worker. */
