@@ -27,7 +27,7 @@ interface Waiting {
 
 /** Operations outside a transaction that may have committed something when no answer comes. */
 const MAY_COMMIT: ReadonlySet<Op> = new Set<Op>([
-  "run", "statement", "cursor", "fetch", "batch", "importStore", "sync",
+  "run", "statement", "cursor", "fetch", "batch", "apply", "importStore", "sync",
 ]);
 /** And those that end a transaction, or an import, with a commit. */
 const COMMITS: ReadonlySet<Op> = new Set<Op>(["commit", "importEnd"]);

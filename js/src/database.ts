@@ -10,11 +10,12 @@ import { isolationHeaders } from "./environment.ts";
 import type { WireEvent } from "./protocol.ts";
 import { callOn, Queries, type Port } from "./queries.ts";
 import { fromWire, itemToWire } from "./rows.ts";
+import { beginSession, checkChanges, type ChangeSession } from "./session.ts";
 import { inTransaction, type Stage, type Transaction } from "./transaction.ts";
 import { exportStream, importFrom, type ImportSource } from "./transfer.ts";
 import type {
   Backend, BatchItem, BatchResult, CallOptions, DatabaseEvents, Durability, ImportOptions, Integers, RecoveryReport,
-  Row, Stats, StorageInfo, StoreFile, TransactionSettings, VerifyReport,
+  Row, SessionOptions, Stats, StorageInfo, StoreFile, TransactionSettings, VerifyReport,
 } from "./types.ts";
 
 /** What `open` knows about a database it has opened. */
@@ -82,6 +83,16 @@ export class Database extends Queries {
     return results.map(({ changes, lastInsertRowid, rows }) => ({
       changes, lastInsertRowid, rows: fromWire(rows, {}, this.port.integers) as Row[],
     }));
+  }
+
+  /** Begins to record what changes in the tables, whoever changes it through this database. Call its `close`. */
+  session(options: SessionOptions = {}): Promise<ChangeSession> {
+    return beginSession(this.port, options);
+  }
+
+  /** The changeset that takes back what `changes` does: applied after it, nothing has changed. */
+  async invertChangeset(changes: Uint8Array | ArrayBuffer, options: CallOptions = {}): Promise<Uint8Array> {
+    return callOn(this.port, "invert", { changes: checkChanges(changes) }, options);
   }
 
   /** Makes everything committed so far durable; only needed with `durability: "applied"`. */

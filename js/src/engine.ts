@@ -23,6 +23,12 @@ export interface RawSession {
   runMany(id: number, params: Uint8Array): void;
   reset(id: number): void;
   finalize(id: number): void;
+  /** Names of tables, each ended by a NUL; none for all. */
+  record(tables: string): number;
+  recorded(id: number, patch: boolean): Uint8Array;
+  unrecord(id: number): void;
+  apply(changes: Uint8Array, onConflict: string): number;
+  invert(changes: Uint8Array): Uint8Array;
   settleNow(): boolean;
   settle(): Promise<void>;
   inTransaction(): boolean;

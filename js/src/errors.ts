@@ -9,6 +9,8 @@ export type ErrorKind =
   | "Sql"
   /** A constraint of the schema (UNIQUE, NOT NULL, CHECK, FOREIGN KEY) refused the change. */
   | "Constraint"
+  /** A change of a changeset does not fit the row that is here. Nothing of it was applied; decide with `onConflict`. */
+  | "Conflict"
   /** A text, a blob or a statement above SQLite's limits. */
   | "TooLarge"
   /** The call itself is wrong. Fix the caller; nothing was changed. */
@@ -106,7 +108,7 @@ export function asError(thrown: unknown): DataSyncError {
 }
 
 const KINDS: Record<ErrorKind, true> = {
-  Sql: true, Constraint: true, TooLarge: true, Misuse: true, Busy: true, NotFound: true, NotAStore: true,
+  Sql: true, Constraint: true, Conflict: true, TooLarge: true, Misuse: true, Busy: true, NotFound: true, NotAStore: true,
   Unsupported: true, ReadOnly: true, Full: true, Io: true, Corrupt: true, AlgoMismatch: true, Lost: true,
   Fenced: true, Stale: true, Expired: true, TransactionLost: true, Poisoned: true, Indeterminate: true,
   Closed: true, Aborted: true, Environment: true,

@@ -3,6 +3,7 @@
 export { open, destroy, list, importStore } from "./open.ts";
 export { Database } from "./database.ts";
 export { Statement } from "./statement.ts";
+export { ChangeSession } from "./session.ts";
 export { Transaction } from "./transaction.ts";
 export { DataSyncError, type ErrorKind } from "./errors.ts";
 export { default, IsolationLevel, SQLiteDB } from "./compat.ts";
@@ -13,7 +14,7 @@ export type { IterateOptions } from "./queries.ts";
 export type { ImportSource } from "./transfer.ts";
 export type { Listener } from "./events.ts";
 export type {
-  AutoSync, Backend, BatchItem, BatchResult, Bindable, CallOptions, DatabaseEvents, DatabaseInfo, Durability, ExecResult,
-  ImportOptions, Integers, OpenOptions, Params, Progress, QueryOptions, RecoveryReport, Row, RunResult, ScriptStep, SqlValue,
-  Stats, StorageInfo, StoreFile, TransactionSettings, VerifyReport,
+  ApplyOptions, ApplyResult, AutoSync, Backend, BatchItem, BatchResult, Bindable, CallOptions, DatabaseEvents, DatabaseInfo,
+  Durability, ExecResult, ImportOptions, Integers, OnConflict, OpenOptions, Params, Progress, QueryOptions, RecoveryReport,
+  Row, RunResult, ScriptStep, SessionOptions, SqlValue, Stats, StorageInfo, StoreFile, TransactionSettings, VerifyReport,
 } from "./types.ts";

@@ -5,8 +5,8 @@
 
 import type { ErrorParts } from "./errors.ts";
 import type {
-  Backend, DatabaseEvents, Durability, OpenOptions, RecoveryReport, RunResult, SqlValue, Stats, StorageInfo, StoreFile,
-  TransactionSettings, VerifyReport,
+  ApplyResult, Backend, DatabaseEvents, Durability, OnConflict, OpenOptions, RecoveryReport, RunResult, SqlValue, Stats,
+  StorageInfo, StoreFile, TransactionSettings, VerifyReport,
 } from "./types.ts";
 
 /** What the page says. */
@@ -113,6 +113,13 @@ export interface Operations {
   commit: [{ id: number }, RunResult];
   rollback: [{ id: number }, undefined];
   batch: [{ items: WireItem[]; mode: Mode }, WireResult[]];
+  /** Begins to record changes of these tables, or of all if none is named. */
+  record: [{ tables: string[] }, { recording: number }];
+  recorded: [{ recording: number; patch: boolean }, Uint8Array];
+  unrecord: [{ recording: number }, undefined];
+  /** Applies a changeset or a patchset: all of it, or nothing. */
+  apply: [{ changes: Uint8Array; onConflict: OnConflict }, ApplyResult];
+  invert: [{ changes: Uint8Array }, Uint8Array];
   sync: [object, { committed: number; durable: number }];
   stats: [object, Stats];
   storage: [object, WireStorage];

@@ -7,9 +7,10 @@
 import type { Client } from "./client.ts";
 import type { Args, Op, Result, WireFetch } from "./protocol.ts";
 import { checkSql, fromWire, toWire } from "./rows.ts";
+import { checkChanges } from "./session.ts";
 import { Statement } from "./statement.ts";
 import type {
-  CallOptions, Durability, ExecResult, Integers, Params, QueryOptions, Row, ScriptStep, SqlValue,
+  ApplyOptions, ApplyResult, CallOptions, Durability, ExecResult, Integers, Params, QueryOptions, Row, ScriptStep, SqlValue,
 } from "./types.ts";
 import { decodeArrays, decodeObjects } from "./wire.ts";
 
@@ -89,6 +90,15 @@ export abstract class Queries {
   iterate<T = Row>(sql: string, params?: Params, options?: IterateOptions): AsyncGenerator<T, void, undefined>;
   iterate(sql: string, params?: Params, options: IterateOptions = {}): AsyncGenerator<Row | SqlValue[], void, undefined> {
     return iterateOn(this.port, checkSql(sql), params, options);
+  }
+
+  /**
+   * Applies the changes that a session recorded, or an inverted set of them: all in one commit, or nothing (in a
+   * transaction: as one statement of it).
+   */
+  async applyChangeset(changes: Uint8Array | ArrayBuffer, options: ApplyOptions = {}): Promise<ApplyResult> {
+    const { onConflict = "abort" } = options;
+    return callOn(this.port, "apply", { changes: checkChanges(changes), onConflict }, options);
   }
 
   /** Compiles one statement, to be run many times. Call its `finalize` when it is no longer needed. */

@@ -7,15 +7,17 @@ import type { Engine } from "./engine.ts";
 import { DataSyncError } from "./errors.ts";
 import type { Args, Mode, Op, Request, Result, Want, WireItem, WireResult, WireRows, WireStep } from "./protocol.ts";
 import { bind, order, Statements, Supply, type Held } from "./statements.ts";
-import type { RunResult, Stats, StoreFile, VerifyReport } from "./types.ts";
+import type { ApplyResult, OnConflict, RunResult, Stats, StoreFile, VerifyReport } from "./types.ts";
 import { decodeArrays, encode, head } from "./wire.ts";
 
 const CHUNK_ROWS = 0x7fff_ffff;
 const CHUNK_BYTES = 1 << 20;
 const BEGIN: Record<Mode, string> = { deferred: "BEGIN", immediate: "BEGIN IMMEDIATE", exclusive: "BEGIN EXCLUSIVE" };
 
+const KIND_OF_TABLE = "SELECT type FROM pragma_table_list WHERE schema = 'main' AND name = ? COLLATE NOCASE";
+
 /** Operations that may end in a commit. */
-const COMMITS: ReadonlySet<Op> = new Set<Op>(["run", "statement", "cursor", "fetch", "commit", "batch"]);
+const COMMITS: ReadonlySet<Op> = new Set<Op>(["run", "statement", "cursor", "fetch", "commit", "batch", "apply"]);
 
 /** What runs here: every operation on an open database. */
 export type Runs = Exclude<Op, "open" | "importStore" | "storage" | "sync">;
@@ -84,6 +86,11 @@ export class Runner {
     commit: ({ id }) => this.#commit(id),
     rollback: ({ id }) => this.#rollback(id),
     batch: ({ items, mode }) => this.#batch(items, mode),
+    record: ({ tables }) => this.#record(tables),
+    recorded: async ({ recording, patch }) => this.#engine.call("recorded", recording, patch),
+    unrecord: async ({ recording }) => void this.#engine.raw.unrecord(recording),
+    apply: ({ changes, onConflict }) => this.#apply(changes, onConflict),
+    invert: async ({ changes }) => this.#engine.raw.invert(changes),
     stats: async () => this.status(),
     verify: () => this.#verify(),
     exportStart: () => this.#exportStart(),
@@ -355,6 +362,32 @@ export class Runner {
     // What another tab has written since it took the database over would look like damage.
     if (!report.ok) await this.#engine.owned();
     return report;
+  }
+
+  async #record(tables: string[]): Promise<Result<"record">> {
+    for (const table of tables) {
+      const { steps } = await this.#run(KIND_OF_TABLE, new Supply([table]), "rows");
+      const kind = steps[0]?.rows?.chunks.flatMap((chunk) => decodeArrays(chunk))[0]?.[0];
+      // SQLite would wait in silence for such a table to come.
+      if (kind === undefined) throw new DataSyncError("Sql", `There is no table "${table}" that could be recorded.`);
+      if (kind === "table" || kind === "shadow") continue;
+      throw new DataSyncError("Misuse", `"${table}" is a ${String(kind)}${kind === "virtual" ? " table" : ""}, and only ordinary tables are recorded.`);
+    }
+    return { recording: await this.#engine.call("record", tables.map((table) => `${table}\0`).join("")) };
+  }
+
+  async #apply(changes: Uint8Array, onConflict: OnConflict): Promise<ApplyResult> {
+    // In a transaction it is a part of that; else it is one of its own.
+    const alone = !this.inTransaction();
+    if (alone) await this.#begin("immediate");
+    try {
+      const conflicts = await this.#engine.call("apply", changes, onConflict);
+      if (alone) await this.#plain("COMMIT");
+      return { conflicts };
+    } catch (error) {
+      if (alone && this.inTransaction()) await this.#plain("ROLLBACK");
+      throw error;
+    }
   }
 
   async #exportStart(): Promise<Result<"exportStart">> {

@@ -143,6 +143,34 @@ export interface TransactionSettings {
   signal?: AbortSignal;
 }
 
+/** What becomes of a change that does not fit, because the row is not what it was when the change was recorded. */
+export type OnConflict = "abort" | "omit" | "replace";
+
+/** What to record. */
+export interface SessionOptions {
+  /** Names of tables. Default: every one, also those that are made later. */
+  tables?: readonly string[];
+  signal?: AbortSignal;
+}
+
+/** How to apply a changeset. */
+export interface ApplyOptions extends CallOptions {
+  /**
+   * - `abort` (default): nothing is applied, and the call fails with `Conflict` or `Constraint`.
+   * - `omit`: the change is left out.
+   * - `replace`: the change wins over the row that is there; where there is none, or a constraint refuses it, it is left out.
+   *
+   * Whatever is said here, changes after which a foreign key would point nowhere are not applied.
+   */
+  onConflict?: OnConflict;
+}
+
+/** What applying did. */
+export interface ApplyResult {
+  /** Changes that did not fit. */
+  conflicts: number;
+}
+
 /** Progress of long work. */
 export interface Progress {
   /** Bytes done. */

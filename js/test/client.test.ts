@@ -44,6 +44,7 @@ test("when_the_worker_dies_every_promise_settles_and_says_what_is_known", async 
   const inTransaction = client.call("run", put, { tx: 1 });
   const commit = client.call("commit", { id: 1 }, { tx: 1 });
   const imported = client.call("importEnd", {}, { tx: 2 });
+  const changes = client.call("apply", { changes: new Uint8Array(1), onConflict: "abort" });
   const numbers = client.call("stats", {});
   await Promise.resolve();
   const unsent = client.call("run", put);
@@ -52,6 +53,7 @@ test("when_the_worker_dies_every_promise_settles_and_says_what_is_known", async 
   await assert.rejects(inTransaction, { kind: "Closed" });
   await assert.rejects(commit, { kind: "Indeterminate" });
   await assert.rejects(imported, { kind: "Indeterminate" });
+  await assert.rejects(changes, { kind: "Indeterminate" });
   await assert.rejects(numbers, { kind: "Closed" });
   await assert.rejects(unsent, { kind: "Closed" }, "it was never sent, so nothing of it stays");
   await assert.rejects(client.call("stats", {}), { kind: "Closed" });

@@ -116,6 +116,11 @@ export class FakeSession {
     this.#inOrder();
     if (!this.#statements.delete(id)) throw new Error(`statement ${id} was finalized twice`);
   }
+  apply(changes: Uint8Array): number {
+    if (changes.length === 0) throw Object.assign(new Error("it does not fit"), { kind: "Conflict" });
+    this.values.push(...changes);
+    return 0;
+  }
   settleNow(): boolean {
     if (this.barrier && this.durable < this.values.length) return false;
     if (this.durable < this.values.length) this.settles += 1;

@@ -237,6 +237,22 @@ test("a_batch_is_all_or_nothing", async () => {
   assert.deepEqual(session.values, [1]);
 });
 
+test("changes_are_one_commit_or_none_and_a_part_of_the_transaction_they_come_in", async () => {
+  const { session, call } = await opened();
+  const apply = (changes: number[], more = {}) =>
+    call({ op: "apply", changes: Uint8Array.from(changes), onConflict: "abort" }, more);
+  const before = session.settles;
+  assert.deepEqual(await apply([1, 2]), { conflicts: 0 });
+  assert.deepEqual([session.settles - before, session.durable], [1, 2], "answered when durable");
+  await assert.rejects(apply([]), { kind: "Conflict" });
+  assert.equal(session.inTransaction(), false, "nothing is left open");
+  await call({ op: "begin", id: 7 });
+  await apply([3], { tx: 7 });
+  assert.equal(session.inTransaction(), true);
+  await call({ op: "rollback", id: 7 }, { tx: 7 });
+  assert.deepEqual(session.values, [1, 2]);
+});
+
 test("every_statement_of_several_runs", async () => {
   const { session, run } = await opened();
   const { statements, steps } = await run("PUT ?; PUT ?;\n GET; PUT ?;", [1, 2, 3]);

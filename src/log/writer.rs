@@ -3,7 +3,7 @@
 //! Knows pages and chains, nothing of files or commits in flight. The rule it keeps: a group starts on a
 //! page of its own, and every header names its place, its life and the header before it.
 
-use crate::block::{BLOCK_SIZE, BlockBytes, BlockNo, Lsn, Tag};
+use crate::block::{BLOCK_SIZE, BlockBytes, Lsn, Tag};
 use crate::format::checksum::chain;
 use crate::format::group::{Change, DESCRIPTORS_MAX, Group, Identity, Role};
 
@@ -48,14 +48,15 @@ pub struct BatchProgress {
 /// Encodes `changes` as groups at `tail` and moves the tail behind them.
 ///
 /// With `last` the final group carries the commit marker (an empty batch then still makes one group).
-/// Returns the bytes, a whole number of pages to be written at the old tail, and the page of each put.
+/// Returns the bytes, a whole number of pages to be written at the old tail, and, in order, the sum and the page
+/// of each put.
 pub fn append(
     tail: &mut Tail,
     head: &BatchHead,
     progress: &mut BatchProgress,
     changes: &[StagedChange<'_>],
     last: bool,
-) -> (Vec<u8>, Vec<(BlockNo, u32)>) {
+) -> (Vec<u8>, Vec<(u64, u32)>) {
     let mut bytes = Vec::with_capacity(pages_for(changes) * BLOCK_SIZE);
     let mut places = Vec::with_capacity(changes.len());
     let mut rest = changes;
@@ -78,9 +79,9 @@ pub fn append(
         let digest = push(&mut bytes, &group);
         let mut page = tail.page;
         for (change, payload) in now {
-            if let (Change::Put { block, .. }, Some(payload)) = (change, payload) {
+            if let (Change::Put { sum, .. }, Some(payload)) = (change, payload) {
                 page += 1;
-                places.push((*block, page));
+                places.push((*sum, page));
                 bytes.extend_from_slice(&payload[..]);
             }
         }

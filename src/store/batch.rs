@@ -136,13 +136,15 @@ impl Batch {
         ranges.chain(blocks).take(max).collect()
     }
 
-    /// Moves the first `count` changes from staged to spilled; `places` are those of the puts among them.
-    pub(crate) fn spilled(&mut self, count: usize, places: &BTreeMap<BlockNo, Place>) {
+    /// Moves the first `count` changes from staged to spilled; `places` are those of the puts among them, in order.
+    pub(crate) fn spilled(&mut self, count: usize, places: &[Place]) {
+        let mut places = places.iter().copied();
         let ranges = count.min(self.ranges.len());
         self.ranges.drain(..ranges);
         for _ in ranges..count {
-            let (block, _) = self.staged.pop_first().expect("as many changes as were encoded");
-            self.spilled.insert(block, places.get(&block).copied());
+            let (block, put) = self.staged.pop_first().expect("as many changes as were encoded");
+            let place = put.map(|_| places.next().expect("a place for every put"));
+            self.spilled.insert(block, place);
         }
     }
 

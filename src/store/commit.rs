@@ -373,14 +373,14 @@ impl Store {
         let mut progress = batch.progress;
         let changes = batch.changes(checksum, store, lsn, max);
         let count = changes.len();
-        let sums: BTreeMap<BlockNo, u64> = changes.iter().filter_map(put_sum).collect();
         let (bytes, places) = writer::append(&mut active.tail, &head, &mut progress, &changes, last);
         drop(changes);
         assert!(active.tail.page <= active.reserved, "appended beyond the prepared space");
-        let place = |(block, page): (BlockNo, u32)| (block, Place { segment, page, sum: sums[&block] });
+        let place = |(sum, page)| Place { segment, page, sum };
+        let places: Vec<Place> = places.into_iter().map(place).collect();
         batch.progress = progress;
-        batch.spilled(count, &places.into_iter().map(place).collect());
-        self.stats.blocks_written += sums.len() as u64;
+        batch.spilled(count, &places);
+        self.stats.blocks_written += places.len() as u64;
         let write = self.appended(segment, page, bytes);
         Plan { ops: vec![write], effect: Effect::Appended }
     }
@@ -443,7 +443,7 @@ impl Store {
 /// Whether anybody can still ask for `older` once `newer` is there: a pin, a snapshot that is yet to be taken
 /// (of what is visible, or of a commit above it), or a fold that ends in between.
 fn needed(
-    pins: &BTreeMap<Lsn, usize>,
+    pins: &BTreeMap<Lsn, u64>,
     visible: Lsn,
     segments: &[Segment],
     older: &Entry,
@@ -453,11 +453,4 @@ fn needed(
     let asked = pins.range(between.clone()).next().is_some() || visible < newer.version;
     let folded = segments.iter().filter_map(|segment| segment.fold_end).any(|end| between.contains(&end));
     (asked && !planted(Bug::ForgetPinnedVersions)) || folded
-}
-
-fn put_sum((change, _): &writer::StagedChange<'_>) -> Option<(BlockNo, u64)> {
-    match *change {
-        crate::format::group::Change::Put { block, sum } => Some((block, sum)),
-        crate::format::group::Change::Trim { .. } | crate::format::group::Change::TrimRange { .. } => None,
-    }
 }

@@ -12,11 +12,11 @@
 //! A payload that does not verify is copied with its *original* sum, so that it stays detectable, and
 //! reported; rot must not stop writes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::base::{Slots, mask};
 use super::fold_ops::{cut, fold_barriers, level_barrier, push_base, second_barrier, sums_op};
-use super::index::Entry;
+use super::index::{Entry, within};
 use super::read::log_address;
 use super::stats::Damage;
 use super::{Store, publish};
@@ -60,7 +60,8 @@ pub(crate) struct Fold {
     size: u64,
     blocks_before: u64,
     blocks_after: u64,
-    items: BTreeMap<BlockNo, Entry>,
+    /// What it copies, in block order.
+    items: Vec<(BlockNo, Entry)>,
     ranges: Vec<(BlockNo, BlockNo, Lsn, u64)>,
     /// Pages of `base.sum` it touches, and how many of them the phase has done.
     pages: Vec<u64>,
@@ -203,9 +204,13 @@ impl Store {
             items.iter().rev().find(|(_, entry)| entry.place.is_some()).map_or(0, |(block, _)| block.0 + 1);
         let blocks_after = blocks_before.min(blocks_for(size)).max(highest);
         let pages_for = |blocks: u64| blocks.div_ceil(BLOCKS_PER_PAGE);
-        let mut pages: BTreeSet<u64> = (pages_for(blocks_before)..pages_for(blocks_after)).collect();
+        let mut pages = BTreeSet::new();
+        pages.extend(pages_for(blocks_before)..pages_for(blocks_after));
         pages.extend(
-            items.keys().filter(|block| block.0 < blocks_after).map(|block| block.0 / BLOCKS_PER_PAGE),
+            items
+                .iter()
+                .filter(|(block, _)| block.0 < blocks_after)
+                .map(|(block, _)| block.0 / BLOCKS_PER_PAGE),
         );
         for (from, to, ..) in &ranges {
             pages.extend(from.0 / BLOCKS_PER_PAGE..pages_for(to.0.min(blocks_after)));
@@ -283,7 +288,7 @@ impl Store {
             };
             let end = BlockNo(((page.page + 1) * BLOCKS_PER_PAGE).min(fold.blocks_after));
             let mut next = from;
-            for (block, entry) in fold.items.range(from..end.max(from)) {
+            for (block, entry) in within(&fold.items, from, end) {
                 if copied == STEP_BLOCKS {
                     break;
                 }
@@ -291,7 +296,7 @@ impl Store {
                 copied += usize::from(entry.place.is_some());
                 next = block.next();
             }
-            if fold.items.range(next..end.max(next)).next().is_some() {
+            if !within(&fold.items, next, end).is_empty() {
                 fold.building = Some((page, next));
                 break;
             }
@@ -450,8 +455,7 @@ impl Store {
         let fold = self.fold.as_mut().expect("only a fold publishes this way");
         fold.stepping = false;
         let (target, size) = (fold.target, fold.size);
-        let gone = std::mem::take(&mut fold.items);
-        drop(gone);
+        fold.items = Vec::new();
         self.segments.retain(|segment| !fold.segments.contains(&segment.record.id));
         self.index.forget(target);
         self.log_tags.retain(|record| record.lsn > target);

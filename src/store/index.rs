@@ -122,7 +122,7 @@ impl Index {
     /// The newest version at or below `target` of every block that has one, in block order: what a fold up
     /// to `target` has to write.
     #[must_use]
-    pub fn foldable(&self, target: Lsn) -> BTreeMap<BlockNo, Entry> {
+    pub fn foldable(&self, target: Lsn) -> Vec<(BlockNo, Entry)> {
         let within = |entry: &&Entry| entry.version <= target || planted(Bug::FoldNewest);
         let newest = |versions: &Vec<Entry>| versions.iter().rev().find(within).copied();
         self.blocks.iter().filter_map(|(block, versions)| Some((*block, newest(versions)?))).collect()
@@ -167,6 +167,13 @@ impl Index {
     pub fn entries(&self) -> impl Iterator<Item = (BlockNo, Entry)> + '_ {
         self.blocks.iter().flat_map(|(block, versions)| versions.iter().map(|entry| (*block, *entry)))
     }
+}
+
+/// Of what [`Index::foldable`] gives, the items of the blocks from `from` to before `end`.
+#[must_use]
+pub fn within(items: &[(BlockNo, Entry)], from: BlockNo, end: BlockNo) -> &[(BlockNo, Entry)] {
+    let before = |bound: BlockNo| items.partition_point(|(block, _)| *block < bound);
+    &items[before(from)..before(end).max(before(from))]
 }
 
 #[cfg(test)]
@@ -221,7 +228,7 @@ mod tests {
         for version in [1, 4, 9] {
             index.push(BlockNo(2), put(version), keep_all);
         }
-        assert_eq!(index.foldable(Lsn(5)).into_iter().collect::<Vec<_>>(), [(BlockNo(2), put(4))]);
+        assert_eq!(index.foldable(Lsn(5)), [(BlockNo(2), put(4))]);
         assert!(index.foldable(Lsn(0)).is_empty());
     }
 }

@@ -130,7 +130,7 @@ pub struct Store {
     pub(crate) index: Index,
     /// Logical size after each commit that changed it, above `folded`; always one at or below it.
     pub(crate) sizes: BTreeMap<Lsn, u64>,
-    pub(crate) pins: BTreeMap<Lsn, usize>,
+    pub(crate) pins: BTreeMap<Lsn, u64>,
     /// The log, oldest first; the last one is active if `active` is there.
     pub(crate) segments: Vec<Segment>,
     pub(crate) active: Option<Active>,
@@ -380,7 +380,7 @@ impl Store {
             base_blocks: self.meta.body.base_blocks,
             size_bytes: self.size_at(self.committed),
             free_blocks: self.free.count(),
-            pins: self.pins.values().sum::<usize>() as u64,
+            pins: self.pins.values().sum(),
             ..self.stats
         }
     }

@@ -10,8 +10,6 @@
 //!
 //! A batch whose beginning is followed by another beginning is void: it spilled and was rolled back.
 
-use std::collections::BTreeMap;
-
 use crate::block::{BLOCK_SIZE, BlockNo, Lsn, SegmentId, Tag};
 use crate::error::Result;
 use crate::format::Flaw;
@@ -334,12 +332,12 @@ fn empty_batch(group: &Group) -> Committed {
 }
 
 fn take_changes(batch: &mut Committed, group: &Group, digest_in_last: Option<u64>) {
-    let places: BTreeMap<BlockNo, Place> = reader::payloads(group)
-        .map(|(block, sum, page)| (block, Place { segment: group.identity.segment, page, sum }))
-        .collect();
+    let segment = group.identity.segment;
+    // One for each put, in their order.
+    let mut places = reader::payloads(group).map(|(_, sum, page)| Place { segment, page, sum });
     for change in &group.changes {
         let place = match change {
-            Change::Put { block, .. } => Some(places[block]),
+            Change::Put { .. } => places.next(),
             Change::Trim { .. } | Change::TrimRange { .. } => None,
         };
         batch.changes.push((*change, place));

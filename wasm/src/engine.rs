@@ -1,81 +1,24 @@
 //! One open database with its one connection: what a session of the worker does, without JavaScript.
 //!
 //! Must not know where the store is. The rules it keeps: a commit is in the log when its call returns and durable
-//! when [`Engine::settle`] has returned (the worker answers only then); and statements are gone before their
-//! connection is, the connection before the volume.
+//! when [`Engine::settle`] has returned (the worker answers only then); and statements and recordings are gone
+//! before their connection is, the connection before the volume.
 
 use std::collections::BTreeMap;
 
 use datasync::backend::Backend;
 use datasync::block::{CommitId, Durability, Lsn};
-use datasync::{Checksum, Database, Error, ErrorKind, Options, Volume};
+use datasync::{Database, Error, ErrorKind, Volume};
 use rusqlite::{Connection, ffi};
 
 use crate::failure::{Failure, Outcome};
+use crate::raw::changes::{self, Changes, OnConflict, Recording};
 use crate::raw::{self, Statement};
 use crate::report;
 use crate::script::Script;
+use crate::settings::Settings;
 use crate::transfer::{Export, Import};
 use crate::wire::Encoder;
-
-/// How to open a database.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Make the store if there is none.
-    pub create: bool,
-    /// Write nothing, not even recovery.
-    pub read_only: bool,
-    /// Soft size of a log segment, bytes.
-    pub segment_bytes: u64,
-    /// The log is folded when it is larger than this, bytes.
-    pub log_cap_bytes: u64,
-    /// Space kept ready for recovery, bytes.
-    pub reserve_bytes: u64,
-    /// A transaction keeps this much in memory, bytes.
-    pub spill_bytes: u64,
-    /// SQLite's page cache, bytes.
-    pub cache_bytes: u64,
-    /// Checksum algorithm of a new store: `crc32` or `fast`.
-    pub checksum: Option<String>,
-    /// Whether foreign keys are enforced.
-    pub foreign_keys: bool,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            create: true,
-            read_only: false,
-            segment_bytes: 4 << 20,
-            log_cap_bytes: 16 << 20,
-            reserve_bytes: 1 << 20,
-            spill_bytes: 4 << 20,
-            cache_bytes: 8 << 20,
-            checksum: None,
-            foreign_keys: true,
-        }
-    }
-}
-
-impl Settings {
-    fn options(&self) -> Outcome<Options> {
-        let options = Options::new()
-            .create(self.create && !self.read_only)
-            .read_only(self.read_only)
-            .segment_bytes(self.segment_bytes)
-            .log_cap_bytes(self.log_cap_bytes)
-            .reserve_bytes(self.reserve_bytes.min(self.segment_bytes))
-            .spill_bytes(self.spill_bytes)
-            .background(false);
-        match &self.checksum {
-            None => Ok(options),
-            Some(name) => match Checksum::from_name(name) {
-                Some(checksum) => Ok(options.checksum(checksum)),
-                None => Err(Failure::misuse(format!("checksum is {name:?}; it can be crc32 or fast (xxh3)"))),
-            },
-        }
-    }
-}
 
 /// A statement as JavaScript is told of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,6 +39,7 @@ pub struct Prepared {
 pub struct Engine {
     // Fields are dropped in order: see the rule above.
     statements: BTreeMap<u32, Statement>,
+    recordings: Vec<(u32, Recording)>,
     last_id: u32,
     encoder: Encoder,
     export: Option<Export>,
@@ -121,6 +65,7 @@ impl Engine {
         let connection = Some(connect(&database, &settings)?);
         Ok(Self {
             statements: BTreeMap::new(),
+            recordings: Vec::new(),
             last_id: 0,
             encoder: Encoder::default(),
             export: None,
@@ -164,9 +109,8 @@ impl Engine {
                 None => {}
             }
         };
-        self.last_id = self.last_id.wrapping_add(1).max(1);
         let prepared = Prepared {
-            id: self.last_id,
+            id: next(&mut self.last_id),
             tail: script.place(),
             columns: statement.column_names(),
             parameters: statement.parameter_names(),
@@ -247,6 +191,65 @@ impl Engine {
     /// Forgets a statement. Without effect if it is not there.
     pub fn finalize(&mut self, id: u32) {
         self.statements.remove(&id);
+    }
+
+    /// Begins to record what changes in some tables: their names, each ended by a NUL. In all of them, if it is empty.
+    ///
+    /// # Errors
+    /// As SQLite says.
+    pub fn record(&mut self, tables: &str) -> Outcome<u32> {
+        let recording = Recording::begin(self.connection()?, tables)?;
+        let id = next(&mut self.last_id);
+        self.recordings.push((id, recording));
+        Ok(id)
+    }
+
+    /// What a recording holds: a changeset, or (`patch`) a patchset.
+    ///
+    /// # Errors
+    /// `Expired` for a recording that is over; as SQLite says.
+    pub fn recorded(&self, id: u32, patch: bool) -> Outcome<Changes> {
+        let connection = self.connection()?;
+        match self.recordings.iter().find(|(known, _)| *known == id) {
+            Some((_, recording)) => recording.changes(connection, patch),
+            None => Err(Failure {
+                kind: "Expired",
+                ..Failure::misuse(
+                    "this session is over, because an import replaced the database; begin another",
+                )
+            }),
+        }
+    }
+
+    /// Ends a recording. Without effect if it is not there.
+    pub fn unrecord(&mut self, id: u32) {
+        self.recordings.retain(|(known, _)| *known != id);
+    }
+
+    /// Applies a changeset or a patchset, as a whole or not at all; how many of its changes did not fit.
+    ///
+    /// # Errors
+    /// `Misuse`: the bytes are neither. `Sql`: a table is missing, or is another. `Conflict`, `Constraint`: a change
+    /// does not fit, and `on_conflict` is `abort`; or a foreign key would be broken. As SQLite says.
+    pub fn apply(&mut self, changes: &[u8], on_conflict: &str) -> Outcome<u32> {
+        let on_conflict = OnConflict::from_name(on_conflict)?;
+        let connection = self.connection()?;
+        execute(connection, "SAVEPOINT datasync_apply".to_owned())?;
+        let outcome = changes::apply(connection, changes, on_conflict);
+        if outcome.is_err() {
+            // SQLite may have rolled everything back already; then there is nothing to go back to.
+            let _ = execute(connection, "ROLLBACK TO datasync_apply".to_owned());
+        }
+        let released = execute(connection, "RELEASE datasync_apply".to_owned());
+        outcome.and_then(|conflicts| released.map(|()| conflicts))
+    }
+
+    /// The changeset that takes back what `changes` does.
+    ///
+    /// # Errors
+    /// `Misuse`: the bytes are no changeset.
+    pub fn invert(&self, changes: &[u8]) -> Outcome<Changes> {
+        changes::invert(changes)
     }
 
     /// Makes everything committed so far durable, as far as a blocking call can.
@@ -436,6 +439,7 @@ impl Engine {
         import.finish(if witnessed { Durability::Witnessed } else { Durability::Applied })?;
         // Another schema may have the same number: nothing of this connection may be kept.
         self.statements.clear();
+        self.recordings.clear();
         self.connection = None;
         if let Some(database) = &self.database {
             self.connection = Some(connect(database, &self.settings)?);
@@ -463,6 +467,7 @@ impl Engine {
         self.export = None;
         self.import = None;
         self.statements.clear();
+        self.recordings.clear();
         self.connection = None;
         self.database = None;
     }
@@ -479,7 +484,7 @@ fn connect(database: &Database, settings: &Settings) -> Outcome<Connection> {
         u8::from(settings.foreign_keys),
         (settings.cache_bytes / 1024).clamp(64, 1 << 20),
     );
-    match set_up(&connection, setup) {
+    match execute(&connection, setup) {
         // The last of them reads the schema. A database in which SQLite finds that damaged opens all the same: it can
         // be exported, or replaced by an import.
         Err(Failure { code: Some(ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB), .. }) | Ok(()) => Ok(connection),
@@ -487,8 +492,9 @@ fn connect(database: &Database, settings: &Settings) -> Outcome<Connection> {
     }
 }
 
-fn set_up(connection: &Connection, statements: String) -> Outcome<()> {
-    let mut script = Script::new(statements)?;
+/// Runs statements for what they do.
+fn execute(connection: &Connection, sql: String) -> Outcome<()> {
+    let mut script = Script::new(sql)?;
     while !script.rest().is_empty() {
         let (statement, used) = Statement::prepare(connection, script.rest())?;
         script.skip(used);
@@ -497,4 +503,10 @@ fn set_up(connection: &Connection, statements: String) -> Outcome<()> {
         }
     }
     Ok(())
+}
+
+/// A number that was not given lately.
+fn next(last: &mut u32) -> u32 {
+    *last = last.wrapping_add(1).max(1);
+    *last
 }

@@ -3,8 +3,9 @@
 //! | module | holds |
 //! |---|---|
 //! | `wire` | rows as bytes, both ways |
-//! | `raw` | SQLite's statements; the `unsafe` of this crate |
+//! | `raw` | SQLite's statements and sets of changes; the `unsafe` of this crate |
 //! | `engine` | a session, without JavaScript |
+//! | `settings` | how a database is opened |
 //! | `transfer` | a whole database in and out |
 //! | `web` | the classes that JavaScript sees |
 //!
@@ -16,6 +17,7 @@ pub mod failure;
 mod raw;
 pub mod report;
 pub mod script;
+pub mod settings;
 pub mod transfer;
 #[cfg(all(target_family = "wasm", target_os = "unknown"))]
 #[expect(deprecated, reason = "wasm-bindgen marks what it calls experimental so: suspending exports")]

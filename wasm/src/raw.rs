@@ -1,13 +1,16 @@
-//! Prepared statements by SQLite's C interface, and every `unsafe` of this crate.
+//! Prepared statements by SQLite's C interface; with `changes`, every `unsafe` of this crate.
 //!
 //! rusqlite's own statements borrow their connection and hand out values one by one; here they are kept by
 //! number and moved in chunks. Must not decide anything. The rules it keeps: a statement is finalized before its
 //! connection is closed (the engine drops them in that order), and what is bound lives as long as it is bound,
 //! because the statement owns the bytes.
 
+pub mod changes;
+
 use std::ffi::{CStr, c_char, c_int};
 use std::ptr;
 
+use datasync::Error;
 use rusqlite::{Connection, ffi};
 
 use crate::failure::{Failure, Outcome};
@@ -28,6 +31,11 @@ fn handle(connection: &Connection) -> *mut ffi::sqlite3 {
 
 /// The last error of `connection` as a failure.
 pub fn failure(connection: &Connection, code: c_int) -> Failure {
+    told(connection, code, datasync::vfs::take_error())
+}
+
+/// The same; `ours` is what the VFS had to say about it.
+fn told(connection: &Connection, code: c_int, ours: Option<Error>) -> Failure {
     let db = handle(connection);
     // SAFETY: an open connection; the message is copied before anything else is called.
     let (extended, text) = unsafe {
@@ -35,7 +43,7 @@ pub fn failure(connection: &Connection, code: c_int) -> Failure {
         (ffi::sqlite3_extended_errcode(db), text)
     };
     let code = if extended & 0xff == code & 0xff { extended } else { code };
-    Failure::sqlite(code, text, datasync::vfs::take_error())
+    Failure::sqlite(code, text, ours)
 }
 
 fn check(connection: &Connection, code: c_int) -> Outcome<()> {

@@ -4,9 +4,10 @@ use std::ops::Range;
 
 use datasync::backend::memory::Memory;
 use datasync::block::Lsn;
-use datasync_web::engine::{Engine, Settings};
+use datasync_web::engine::Engine;
 use datasync_web::failure::Outcome;
 use datasync_web::script::Script;
+use datasync_web::settings::Settings;
 use datasync_web::wire::{Cell, Chunk, Encoder};
 
 fn open(memory: &Memory) -> Engine {

@@ -3,6 +3,9 @@
 //
 // Must not know how the page was built. Every promise uses a database of its own, and closes it.
 
+import { features } from "./features.page.js";
+import { equal, fails, Use, wait } from "./use.page.js";
+
 /** Runs one promise; undefined, or what was not kept. */
 export async function run(datasync, name, backend) {
   const use = new Use(datasync, backend, `${name}-${backend}`);
@@ -16,45 +19,6 @@ export async function run(datasync, name, backend) {
     await use.end();
   }
 }
-
-class Use {
-  constructor(datasync, backend, name) {
-    Object.assign(this, datasync, { backend, name, opened: [] });
-  }
-  async db(options = {}) {
-    const db = await this.open({ name: this.name, backend: this.backend, ...options });
-    this.opened.push(db);
-    return db;
-  }
-  /** Whether the backend keeps anything. */
-  get keeps() {
-    return this.backend !== "memory";
-  }
-  async end() {
-    for (const db of this.opened) await db.close().catch(() => {});
-    if (this.keeps) await this.destroy(this.name).catch(() => {});
-  }
-}
-
-function equal(found, wanted, what = "") {
-  const text = (value) => JSON.stringify(value, (_, v) => (typeof v === "bigint" ? `${v}n` : v instanceof Uint8Array ? `bytes ${[...v]}` : v));
-  if (text(found) !== text(wanted)) throw new Error(`${what} wanted ${text(wanted)}, found ${text(found)}`);
-}
-
-async function fails(promise, kind, words = /./) {
-  let value;
-  try {
-    value = await promise;
-  } catch (error) {
-    if (error.name !== "DataSyncError" || error.kind !== kind || !words.test(error.message)) {
-      throw new Error(`wanted a DataSyncError ${kind} ${words}, found ${error.name} ${error.kind}: ${error.message}`);
-    }
-    return error;
-  }
-  throw new Error(`wanted an error ${kind}, found ${String(value)}`);
-}
-
-const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 export const promises = {
   async values_come_back_as_they_went_in(use) {
@@ -674,12 +638,5 @@ export const promises = {
     equal(await db.query("PRAGMA integrity_check"), [{ integrity_check: "ok" }]);
   },
 
-  async what_is_compiled_in(use) {
-    const db = await use.db();
-    await db.exec("CREATE VIRTUAL TABLE f USING fts5(body); INSERT INTO f VALUES ('a durable commit'), ('nothing')");
-    equal(await db.query("SELECT rowid FROM f WHERE f MATCH 'durable'"), [{ rowid: 1 }]);
-    equal(await db.get("SELECT json_extract('{\"a\":[1,2]}', '$.a[1]') AS j, round(pow(2, 0.5), 3) AS p"), { j: 2, p: 1.414 });
-    await db.exec("CREATE VIRTUAL TABLE r USING rtree(id, x0, x1); INSERT INTO r VALUES (1, 0, 2)");
-    equal(await db.query("SELECT id FROM r WHERE x0 < 1"), [{ id: 1 }]);
-  },
+  ...features,
 };

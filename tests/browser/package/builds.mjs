@@ -3,7 +3,7 @@
 // A build returns what to serve: `{ folder, page }`, or `{ url, page, close }` where it serves by itself.
 
 import { execFileSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -116,7 +116,7 @@ export async function plain() {
   const folder = fresh("plain");
   cpSync(INSTALLED, join(folder, "datasync"), { recursive: true });
   cpSync(join(HERE, "apps"), join(folder, "apps"), { recursive: true });
-  cpSync(join(HERE, "behaviour.page.js"), join(folder, "behaviour.page.js"));
+  for (const name of readdirSync(HERE).filter((name) => name.endsWith(".page.js"))) cpSync(join(HERE, name), join(folder, name));
   return { folder, page: "/apps/plain.html" };
 }
 

@@ -7,8 +7,8 @@ use datasync::backend::indexeddb;
 use js_sys::{JSON, Object, Reflect};
 use wasm_bindgen::{JsCast, JsValue};
 
-use crate::engine::Settings;
 use crate::failure::{Failure, Outcome};
+use crate::settings::Settings;
 
 /// One option: its name, and its value.
 struct Given {

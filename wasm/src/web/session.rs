@@ -149,6 +149,18 @@ twice! {
     run_many "runMany" run_many_jspi "runMany_jspi" (id: u32, params: Vec<u8>) -> () =
         |session, id, params| session.run(|engine| engine.run_many(id, params));
 
+    /// Begins to record what changes in tables, whose names each end in a NUL, or in all; its number.
+    record "record" record_jspi "record_jspi" (tables: &str) -> u32 =
+        |session, tables| session.run(|engine| engine.record(tables));
+
+    /// What was recorded so far: a changeset, or a patchset.
+    recorded "recorded" recorded_jspi "recorded_jspi" (id: u32, patch: bool) -> Uint8Array =
+        |session, id, patch| session.run(|engine| Ok(Uint8Array::from(&engine.recorded(id, patch)?[..])));
+
+    /// Applies a changeset or a patchset, as a whole or not at all; how many of its changes did not fit.
+    apply "apply" apply_jspi "apply_jspi" (changes: &[u8], on_conflict: &str) -> u32 =
+        |session, changes, on_conflict| session.run(|engine| engine.apply(changes, on_conflict));
+
     /// Makes everything committed durable as far as a blocking call can; false: await `settle`.
     settle_now "settleNow" settle_now_jspi "settleNow_jspi" () -> bool = |session| {
         let settled = session.run(|engine| engine.settle().map(|()| engine.settled()))?;
@@ -239,6 +251,25 @@ impl Session {
             engine.finalize(id);
             Ok(())
         })
+    }
+
+    /// Ends a recording.
+    ///
+    /// # Errors
+    /// Thrown as an `Error` with a `kind`.
+    pub fn unrecord(&self, id: u32) -> Result<(), JsValue> {
+        self.run(|engine| {
+            engine.unrecord(id);
+            Ok(())
+        })
+    }
+
+    /// The changeset that takes back what `changes` does.
+    ///
+    /// # Errors
+    /// Thrown as an `Error` with a `kind`.
+    pub fn invert(&self, changes: &[u8]) -> Result<Uint8Array, JsValue> {
+        self.run(|engine| Ok(Uint8Array::from(&engine.invert(changes)?[..])))
     }
 
     /// Resolves when everything committed before the call is durable.

@@ -46,7 +46,7 @@ pub struct Owned {
 pub const OWNED: &[Owned] = &[
     Owned {
         word: "unsafe",
-        owners: &["src/vfs/ffi", "extension/src/", "wasm/src/raw.rs"],
+        owners: &["src/vfs/ffi", "extension/src/", "wasm/src/raw"],
         reason: "unsafe code stands in the SQLite shim and at the thinnest platform edges only",
     },
     Owned {

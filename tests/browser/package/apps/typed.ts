@@ -17,6 +17,10 @@ export async function use(): Promise<User[]> {
     for await (const { name } of tx.iterate<User>("SELECT * FROM users")) await tx.exec("SELECT ?", [name, value ?? null]);
   });
   db.on("sync", ({ durable, ms }) => console.log(durable.toFixed(), ms));
+  await using session = await db.session({ tables: ["users"] });
+  const { conflicts } = await db.applyChangeset(await session.changeset(), { onConflict: "omit", durability: "applied" });
+  // @ts-expect-error: there is no such way.
+  await db.applyChangeset(new Uint8Array(conflicts), { onConflict: "ignore" });
   // @ts-expect-error: there is no such event.
   db.on("synced", () => {});
   // @ts-expect-error: a Date is no value.

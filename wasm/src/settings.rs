@@ -1,0 +1,70 @@
+//! How a database is opened in a browser: what it is when nothing is said.
+//!
+//! Must not know JavaScript.
+
+use datasync::{Checksum, Options};
+
+use crate::failure::{Failure, Outcome};
+
+/// How to open a database.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Make the store if there is none.
+    pub create: bool,
+    /// Write nothing, not even recovery.
+    pub read_only: bool,
+    /// Soft size of a log segment, bytes.
+    pub segment_bytes: u64,
+    /// The log is folded when it is larger than this, bytes.
+    pub log_cap_bytes: u64,
+    /// Space kept ready for recovery, bytes.
+    pub reserve_bytes: u64,
+    /// A transaction keeps this much in memory, bytes.
+    pub spill_bytes: u64,
+    /// SQLite's page cache, bytes.
+    pub cache_bytes: u64,
+    /// Checksum algorithm of a new store: `crc32` or `fast`.
+    pub checksum: Option<String>,
+    /// Whether foreign keys are enforced.
+    pub foreign_keys: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            create: true,
+            read_only: false,
+            segment_bytes: 4 << 20,
+            log_cap_bytes: 16 << 20,
+            reserve_bytes: 1 << 20,
+            spill_bytes: 4 << 20,
+            cache_bytes: 8 << 20,
+            checksum: None,
+            foreign_keys: true,
+        }
+    }
+}
+
+impl Settings {
+    /// What the store is told of them.
+    ///
+    /// # Errors
+    /// `Misuse` for a checksum that there is not.
+    pub fn options(&self) -> Outcome<Options> {
+        let options = Options::new()
+            .create(self.create && !self.read_only)
+            .read_only(self.read_only)
+            .segment_bytes(self.segment_bytes)
+            .log_cap_bytes(self.log_cap_bytes)
+            .reserve_bytes(self.reserve_bytes.min(self.segment_bytes))
+            .spill_bytes(self.spill_bytes)
+            .background(false);
+        match &self.checksum {
+            None => Ok(options),
+            Some(name) => match Checksum::from_name(name) {
+                Some(checksum) => Ok(options.checksum(checksum)),
+                None => Err(Failure::misuse(format!("checksum is {name:?}; it can be crc32 or fast (xxh3)"))),
+            },
+        }
+    }
+}
