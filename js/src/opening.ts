@@ -5,6 +5,7 @@
 
 import init, { lastPanic, Medium, StoreImport } from "datasync-wasm";
 import { SyncTimer } from "./autosync.ts";
+import { needsBallast, throwBallast } from "./ballast.ts";
 import { start, type RawMedium } from "./engine.ts";
 import { asError, DataSyncError } from "./errors.ts";
 import { missing, wasmFailed } from "./environment.ts";
@@ -59,6 +60,8 @@ async function openOn(
     const { engine, storage, reader } = await startAt(backend, why, options).finally(() => sign);
     if (absent) await remember(options.name, backend);
     const recovery = camel(JSON.parse(engine.raw.recovery())) as RecoveryReport;
+    // ORDER: before anything is acknowledged that the browser's next start could drop.
+    if (backend === "indexeddb" && recovery.kind === "unclean" && !options.readOnly && needsBallast()) await throwBallast();
     const { durability = "durable", autoSync } = options;
     const answer = { backend, recovery };
     const leave = () => {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use datasync::backend::Backend;
 use datasync::block::{CommitId, Durability, Lsn};
 use datasync::{Database, Error, ErrorKind, Volume};
-use rusqlite::{Connection, ffi};
+use rusqlite::Connection;
 
 use crate::failure::{Failure, Outcome};
 use crate::raw::changes::{self, Changes, OnConflict, Recording};
@@ -62,7 +62,7 @@ impl Engine {
         let volume = Volume::open(backend, settings.options()?)?;
         let settled = volume.durable_lsn();
         let database = Database::over(volume.clone())?;
-        let connection = Some(connect(&database, &settings)?);
+        let connection = Some(settings.connect(&database)?);
         Ok(Self {
             statements: BTreeMap::new(),
             recordings: Vec::new(),
@@ -234,13 +234,13 @@ impl Engine {
     pub fn apply(&mut self, changes: &[u8], on_conflict: &str) -> Outcome<u32> {
         let on_conflict = OnConflict::from_name(on_conflict)?;
         let connection = self.connection()?;
-        execute(connection, "SAVEPOINT datasync_apply".to_owned())?;
+        raw::execute(connection, "SAVEPOINT datasync_apply".to_owned())?;
         let outcome = changes::apply(connection, changes, on_conflict);
         if outcome.is_err() {
             // SQLite may have rolled everything back already; then there is nothing to go back to.
-            let _ = execute(connection, "ROLLBACK TO datasync_apply".to_owned());
+            let _ = raw::execute(connection, "ROLLBACK TO datasync_apply".to_owned());
         }
-        let released = execute(connection, "RELEASE datasync_apply".to_owned());
+        let released = raw::execute(connection, "RELEASE datasync_apply".to_owned());
         outcome.and_then(|conflicts| released.map(|()| conflicts))
     }
 
@@ -442,7 +442,7 @@ impl Engine {
         self.recordings.clear();
         self.connection = None;
         if let Some(database) = &self.database {
-            self.connection = Some(connect(database, &self.settings)?);
+            self.connection = Some(self.settings.connect(database)?);
         }
         Ok(())
     }
@@ -475,34 +475,6 @@ impl Engine {
 
 fn closed(volume: &Volume) -> Failure {
     Failure { kind: "Closed", ..Failure::misuse(format!("{} has been closed; open it again", volume.name())) }
-}
-
-fn connect(database: &Database, settings: &Settings) -> Outcome<Connection> {
-    let connection = database.connection()?;
-    let setup = format!(
-        "PRAGMA datasync_durability = applied; PRAGMA foreign_keys = {}; PRAGMA cache_size = -{}",
-        u8::from(settings.foreign_keys),
-        (settings.cache_bytes / 1024).clamp(64, 1 << 20),
-    );
-    match execute(&connection, setup) {
-        // The last of them reads the schema. A database in which SQLite finds that damaged opens all the same: it can
-        // be exported, or replaced by an import.
-        Err(Failure { code: Some(ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB), .. }) | Ok(()) => Ok(connection),
-        Err(failure) => Err(failure),
-    }
-}
-
-/// Runs statements for what they do.
-fn execute(connection: &Connection, sql: String) -> Outcome<()> {
-    let mut script = Script::new(sql)?;
-    while !script.rest().is_empty() {
-        let (statement, used) = Statement::prepare(connection, script.rest())?;
-        script.skip(used);
-        if let Some(statement) = statement {
-            while statement.step(connection)? {}
-        }
-    }
-    Ok(())
 }
 
 /// A number that was not given lately.

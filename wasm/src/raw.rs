@@ -14,6 +14,7 @@ use datasync::Error;
 use rusqlite::{Connection, ffi};
 
 use crate::failure::{Failure, Outcome};
+use crate::script::Script;
 use crate::wire::{Cell, Cells, Chunk, Encoder};
 
 /// A prepared statement.
@@ -48,6 +49,22 @@ fn told(connection: &Connection, code: c_int, ours: Option<Error>) -> Failure {
 
 fn check(connection: &Connection, code: c_int) -> Outcome<()> {
     if code == ffi::SQLITE_OK { Ok(()) } else { Err(failure(connection, code)) }
+}
+
+/// Runs statements for what they do.
+///
+/// # Errors
+/// As SQLite says of the first that fails.
+pub fn execute(connection: &Connection, sql: String) -> Outcome<()> {
+    let mut script = Script::new(sql)?;
+    while !script.rest().is_empty() {
+        let (statement, used) = Statement::prepare(connection, script.rest())?;
+        script.skip(used);
+        if let Some(statement) = statement {
+            while statement.step(connection)? {}
+        }
+    }
+    Ok(())
 }
 
 /// Whether no transaction is open.

@@ -2,9 +2,11 @@
 //!
 //! Must not know JavaScript.
 
-use datasync::{Checksum, Options};
+use datasync::{Checksum, Database, Options};
+use rusqlite::{Connection, ffi};
 
 use crate::failure::{Failure, Outcome};
+use crate::raw;
 
 /// How to open a database.
 #[derive(Clone, Debug)]
@@ -65,6 +67,27 @@ impl Settings {
                 Some(checksum) => Ok(options.checksum(checksum)),
                 None => Err(Failure::misuse(format!("checksum is {name:?}; it can be crc32 or fast (xxh3)"))),
             },
+        }
+    }
+
+    /// A connection set up as they say. The last statement reads the schema.
+    ///
+    /// # Errors
+    /// As SQLite says.
+    pub fn connect(&self, database: &Database) -> Outcome<Connection> {
+        let connection = database.connection()?;
+        let setup = format!(
+            "PRAGMA datasync_durability = applied; PRAGMA foreign_keys = {}; PRAGMA cache_size = -{}",
+            u8::from(self.foreign_keys),
+            (self.cache_bytes / 1024).clamp(64, 1 << 20),
+        );
+        match raw::execute(&connection, setup) {
+            // The last of them reads the schema. A database in which SQLite finds that damaged opens all the same:
+            // it can be exported, or replaced by an import.
+            Err(Failure { code: Some(ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB), .. }) | Ok(()) => {
+                Ok(connection)
+            }
+            Err(failure) => Err(failure),
         }
     }
 }

@@ -95,7 +95,7 @@ const STEPS: &[Step] = &[
     Step { name: "kill", about: "a writer killed in mid-commit, twenty times over", commands: kill },
     Step {
         name: "kill-web",
-        about: "a browser killed in mid-commit, twenty times on each backend; and a cheat is caught",
+        about: "a browser killed in mid-commit, twenty times on each backend; a cheat is caught; its own log torn",
         commands: kill_web,
     },
     Step {
@@ -367,6 +367,8 @@ fn wasm() -> Commands {
 
 fn browser() -> Commands {
     crate::kill_browser::ready()?;
+    let mut torn = Command::new("node");
+    torn.arg("tests/browser/torn.mjs").current_dir(crate::root());
     Ok(vec![
         cargo("fmt --manifest-path tests/browser/suite/Cargo.toml --check -- --color never"),
         ourselves("browser"),
@@ -418,10 +420,13 @@ fn kill() -> Commands {
 
 fn kill_web() -> Commands {
     crate::kill_browser::ready()?;
+    let mut torn = Command::new("node");
+    torn.arg("tests/browser/torn.mjs").current_dir(crate::root());
     Ok(vec![
         ourselves("kill --browser chromium --rounds 20"),
         ourselves("kill --browser chromium --no-build --rounds 20 --cheat early"),
         ourselves("kill --browser chromium --no-build --rounds 20 --cheat applied --backend indexeddb"),
+        torn,
     ])
 }
 
