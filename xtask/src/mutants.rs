@@ -16,6 +16,7 @@ const FILES: &[&str] = &[
     "src/store/scan.rs",
     "src/store/relog.rs",
     "src/store/compaction.rs",
+    "src/store/fold_ops.rs",
     "src/store/publish.rs",
     "src/store/found.rs",
     "src/store/base.rs",
