@@ -214,7 +214,7 @@ fn an_import_ends_recordings_and_says_so() {
     engine.export_end();
     engine.import_start(bytes).unwrap();
     engine.import_write(&file).unwrap();
-    engine.import_end().unwrap();
+    engine.import_end(false).unwrap();
     let failure = engine.recorded(id, false).map(|_| ()).unwrap_err();
     assert_eq!((failure.kind, failure.message.contains("import")), ("Expired", true));
     let id = engine.record("").unwrap();

@@ -392,7 +392,10 @@ impl Session {
     /// Thrown as an `Error` with a `kind`.
     #[wasm_bindgen(js_name = setLastInsertRowid)]
     pub fn set_last_insert_rowid(&self, rowid: i64) -> Result<(), JsValue> {
-        self.run(|engine| Ok(engine.set_last_insert_rowid(rowid)))
+        self.run(|engine| {
+            engine.set_last_insert_rowid(rowid);
+            Ok(())
+        })
     }
 
     /// Ends the export.
