@@ -22,20 +22,33 @@ export async function join<Answer>(
   runner: Runner, next: () => Call | undefined, execute: (call: Call) => Promise<Answer>,
 ): Promise<Joined<Answer> | undefined> {
   const answers: Answer[] = [];
-  await runner.join();
-  for (let call = next(); call !== undefined; call = next()) {
+  // Taken before anything can fail: whatever happens, somebody answers it.
+  let call = next();
+  try {
+    await runner.join();
+  } catch {
+    return undefined;
+  }
+  for (; call !== undefined; call = next()) {
     answers.push(await execute(call));
     if (runner.isJoined()) continue;
-    await runner.undoJoined();
-    return undefined;
+    return undone(runner, answers);
   }
   try {
     await runner.commitJoined();
     return { answers };
   } catch (error) {
     // Otherwise its bytes may be on the medium, and to run it again would be to promise that they are not.
-    if (!NOTHING_DONE.has(partsOf(error).kind)) return { answers, error };
+    return NOTHING_DONE.has(partsOf(error).kind) ? undone(runner, answers) : { answers, error };
+  }
+}
+
+/** Undoes the transaction. If that fails, it is what all of its calls are told. */
+async function undone<Answer>(runner: Runner, answers: Answer[]): Promise<Joined<Answer> | undefined> {
+  try {
     await runner.undoJoined();
     return undefined;
+  } catch (error) {
+    return { answers, error };
   }
 }

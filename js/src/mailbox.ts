@@ -177,7 +177,15 @@ export class Mailbox {
       calls.push(...this.#queue.splice(at, 1));
       return calls.at(-1);
     };
-    const joined = await join(runner, next, (call) => this.#answer(call));
+    const execute = async (call: Call) => {
+      const answer = await this.#answer(call);
+      if (this.#dead) throw new DataSyncError("Closed", "The wasm is gone.");
+      return answer;
+    };
+    const joined = await join(runner, next, execute).catch((error: unknown) => {
+      const all = calls.map(({ id }): Outgoing => ({ answer: { id, error: partsOf(error) }, transfer: [], now: true }));
+      return { answers: all, error };
+    });
     if (this.#dead) return [];
     if (joined?.error !== undefined) {
       this.#trap(joined.error);

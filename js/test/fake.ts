@@ -109,6 +109,10 @@ export class FakeSession {
       this.step(id, 0);
     }
   }
+  /** The word that a statement is. */
+  wordOf(id: number): string {
+    return this.#of(id).sql;
+  }
   reset(id: number): void {
     this.#of(id).at = 0;
   }

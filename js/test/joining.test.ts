@@ -100,3 +100,34 @@ test("a_trap_in_a_shared_transaction_answers_nobody", async () => {
   await rest();
   assert.deepEqual(posted, [{ type: "died", message: "unreachable" }]);
 });
+
+test("a_transaction_that_cannot_be_begun_or_undone_leaves_no_call_without_an_answer", async () => {
+  const { session, send, insert, run } = await warm();
+  const step = session.step.bind(session);
+  const failing = new Set(["BEGIN"]);
+  session.step = (id, rows) => {
+    if (failing.has(session.wordOf(id))) throw told("Io");
+    return step(id, rows);
+  };
+  await Promise.all(send(insert(1), insert(2)));
+  assert.deepEqual(session.values, ["first", 1, 2], "one by one");
+  failing.clear();
+  failing.add("ROLLBACK");
+  session.refusal = told("Full");
+  const answers = await Promise.allSettled(send(insert(3), insert(4)));
+  assert.deepEqual(answers.map((answer) => answer.status === "rejected" && answer.reason.kind), ["Io", "Io"]);
+  failing.clear();
+  session.refusal = undefined;
+  await run("ROLLBACK");
+});
+
+test("a_trap_in_a_call_that_shares_its_commit_answers_nobody", async () => {
+  const { session, posted, send, insert } = await warm();
+  posted.length = 0;
+  const trap = () => { throw new WebAssembly.RuntimeError("unreachable"); };
+  session.step = trap;
+  session.isWhole = trap;
+  for (const answer of send(insert(1), insert(2))) answer.catch(() => {});
+  await rest();
+  assert.deepEqual(posted, [{ type: "died", message: "unreachable" }]);
+});
