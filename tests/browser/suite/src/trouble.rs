@@ -218,7 +218,11 @@ pub fn what_a_deposed_owner_reads_is_fenced_once_it_has_looked() {
     flush(&second).unwrap();
     let read = |block| view.read(BlockNo(block), &mut [0; 4096]).unwrap_err();
     assert_eq!(read(50).kind(), ErrorKind::Corrupt, "the new owner's bytes are not taken for ours");
-    says(&wait(owned(&first)).unwrap_err(), ErrorKind::Fenced, &[&medium.path(), "another tab", "open it again"]);
+    says(
+        &wait(owned(&first)).unwrap_err(),
+        ErrorKind::Fenced,
+        &[&medium.path(), "another tab", "open it again"],
+    );
     assert_eq!(read(51).kind(), ErrorKind::Fenced);
     wait(owned(&second)).unwrap();
     check(&volume.snapshot().unwrap(), &expected);
