@@ -231,12 +231,16 @@ export class Mailbox {
     const { kind } = partsOf(error);
     const better = BETTER[kind];
     if (this.#dead || !engine || !better) return error;
-    try {
-      await (kind === "Corrupt" ? engine.owned() : engine.raw.settle());
-      return error;
-    } catch (why) {
-      return better.includes(partsOf(why).kind) ? why : error;
+    // A barrier says why it failed once only; whose the medium is now, it says as often as it is asked.
+    const asked = kind === "Corrupt" ? [() => engine.owned()] : [() => engine.raw.settle(), () => engine.owned()];
+    for (const ask of asked) {
+      try {
+        await ask();
+      } catch (why) {
+        if (better.includes(partsOf(why).kind)) return why;
+      }
     }
+    return error;
   }
 
   async #execute(call: Call): Promise<unknown> {

@@ -134,6 +134,13 @@ test("an_export_that_an_import_ended_never_goes_on_as_another_one", async () => 
   assert.deepEqual(await call({ op: "exportRead", offset: 1, length: 1, ...second }), new Uint8Array([9]));
 });
 
+test("a_deposed_tab_is_told_fenced_as_often_as_it_asks", async () => {
+  const { session, run } = await opened();
+  session.owned = () => Promise.reject(Object.assign(new Error("another tab took it"), { kind: "Fenced" }));
+  session.step = () => { throw Object.assign(new Error("an earlier failure ended this opening"), { kind: "Poisoned" }); };
+  for (let time = 0; time < 2; time += 1) await assert.rejects(run("PUT ?", [1]), { kind: "Fenced" });
+});
+
 test("calls_of_others_wait_until_the_transaction_is_over", async () => {
   const { session, run, call } = await opened();
   await call({ op: "begin", id: 1 });
