@@ -3,7 +3,7 @@
 
 use datasync::backend::opfs::{OpfsStore, SimKeeper};
 use datasync::backend::sim::{Cut, DiskState, Misdeed, Random, SimBrowser, Trouble};
-use datasync::block::{BLOCK_SIZE, BlockNo, CommitId, Durability, Tag};
+use datasync::block::Durability;
 use datasync::error::{Error, ErrorKind};
 use datasync::log::plan::Area;
 use datasync::volume::Volume;
@@ -13,9 +13,9 @@ use crate::invariants::{
     Checked, Expected, Violation, ensure, fenced, no_panic, opens, progress, read_state, reads, same_again,
     snapshot,
 };
-use crate::reference::{Change, Commit, History, fill};
+use crate::reference::{Change, Commit, History};
 use crate::settings::options;
-use crate::workload::{CLIENT, nothing, shown, unexpected};
+use crate::workload::{commit, nothing, shown, unexpected};
 
 /// What is done, one letter a step: a commit that is durable or applied, of b0 or of twelve blocks; a size; a segment
 /// ended; everything folded; closed and opened again.
@@ -113,19 +113,6 @@ impl Run {
 fn expected(history: &History) -> Expected<'_> {
     let (least, most) = history.bounds_at(u64::MAX);
     Expected { commits: &history.commits, least, most }
-}
-
-fn commit(volume: &Volume, changes: &[Change], durability: Durability, seq: u64) -> Result<CommitId, Error> {
-    let mut writer = volume.begin()?;
-    for change in changes {
-        match *change {
-            Change::Put(block, stamp) => writer.write(BlockNo(block), &fill(block, stamp))?,
-            Change::Trim(block) => writer.trim(BlockNo(block))?,
-            Change::Size(blocks) => writer.set_size(blocks * BLOCK_SIZE as u64)?,
-        }
-    }
-    writer.set_tag(Tag { client: CLIENT, seq, ordinal: 1 });
-    Ok(writer.commit(durability)?.commit)
 }
 
 /// All that must hold of what a crash left: it opens, shows a prefix, takes a commit, and shows that ever after.

@@ -361,7 +361,13 @@ pub fn shown(volume: &Volume, expected: &Expected<'_>) -> Checked<Result<usize, 
     Ok(Ok(shown))
 }
 
-fn commit(volume: &Volume, changes: &[Change], durability: Durability, seq: u64) -> Result<CommitId, Error> {
+/// Commits `changes` as the request `seq`.
+pub fn commit(
+    volume: &Volume,
+    changes: &[Change],
+    durability: Durability,
+    seq: u64,
+) -> Result<CommitId, Error> {
     let mut writer = volume.begin()?;
     for change in changes {
         match *change {

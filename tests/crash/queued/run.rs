@@ -2,7 +2,7 @@
 
 use datasync::backend::queue::{Memory, Ticket};
 use datasync::backend::sim::{SimOrigin, SimTab, TransactionFate};
-use datasync::block::{BLOCK_SIZE, BlockNo, CommitId, Durability, Lsn, Tag};
+use datasync::block::{Durability, Lsn};
 use datasync::error::{Error, ErrorKind};
 use datasync::volume::Volume;
 
@@ -10,9 +10,9 @@ use super::step::Step;
 use crate::invariants::{
     Checked, Expected, Violation, ensure, fenced, opens, progress, read_state, reads, same_again, snapshot,
 };
-use crate::reference::{Change, Commit, History, fill};
+use crate::reference::{Change, Commit, History};
 use crate::settings::options;
-use crate::workload::{CLIENT, nothing, recovered, unexpected};
+use crate::workload::{commit, nothing, recovered, unexpected};
 
 /// An answer that is held back: what it waits for, up to which commit, and the first commit it is about.
 struct Held {
@@ -149,7 +149,7 @@ impl Run {
         changes.iter().for_each(|change| state.apply(*change));
         self.seq += 1;
         let seq = self.seq;
-        let id = match commit(&tab.volume, changes, seq) {
+        let id = match commit(&tab.volume, changes, Durability::Applied, seq) {
             Ok(id) => id,
             Err(error) => match error.kind() {
                 ErrorKind::Indeterminate(id) => id,
@@ -275,22 +275,9 @@ impl Run {
 
 /// Whether a tab is told that a commit of its is durable, when everything runs that it has queued.
 fn is_acknowledged(tab: &Tab, stamp: u64) -> bool {
-    let made = commit(&tab.volume, &[Change::Put(0, stamp)], 1 << 40);
+    let made = commit(&tab.volume, &[Change::Put(0, stamp)], Durability::Applied, 1 << 40);
     let synced = tab.volume.sync();
     let ticket = tab.link.flush(true);
     tab.link.drain();
     made.is_ok() && synced.is_ok() && matches!(tab.link.is_flushed(ticket), Ok(true))
-}
-
-fn commit(volume: &Volume, changes: &[Change], seq: u64) -> Result<CommitId, Error> {
-    let mut writer = volume.begin()?;
-    for change in changes {
-        match *change {
-            Change::Put(block, stamp) => writer.write(BlockNo(block), &fill(block, stamp))?,
-            Change::Trim(block) => writer.trim(BlockNo(block))?,
-            Change::Size(blocks) => writer.set_size(blocks * BLOCK_SIZE as u64)?,
-        }
-    }
-    writer.set_tag(Tag { client: CLIENT, seq, ordinal: 1 });
-    Ok(writer.commit(Durability::Applied)?.commit)
 }
