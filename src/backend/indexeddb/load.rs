@@ -38,9 +38,10 @@ pub(super) async fn connect(
     let factory = factory().ok_or_else(|| JsValue::from_str("IndexedDB is not there"))?;
     let request = factory.open(&database_name(directory), VERSION)?;
     let upgraded: Request = request.clone();
-    let upgrade = Closure::once(move || {
-        let refused = absent == Absent::Refuse || create_stores(&upgraded.result().unchecked_into()).is_err();
-        if refused {
+    let upgrade = Closure::once(move |event: JsValue| {
+        let older = property(&event, "oldVersion").as_f64().unwrap_or(0.0) as u32;
+        let created = || create_stores(&upgraded.result().unchecked_into(), older);
+        if (absent == Absent::Refuse && older == 0) || created().is_err() {
             // Aborting the upgrade takes the empty database away again; the request then fails.
             let _ = upgraded.transaction().abort();
         }

@@ -17,7 +17,7 @@ use wasm_bindgen_futures::spawn_local;
 use super::js::{Database, Request, Store, Transaction, property, set_timeout};
 use super::load::{Absent, connect, newest_link};
 use super::read::read_by;
-use super::records::{begin, bytes_of, key_of, linked_run, number, put_link, range_of, store_of, value_of};
+use super::records::{begin, bytes_of, key_of, number, put_link, range_of, run_of, store_of, value_of};
 use super::trouble::{failure, words};
 use super::watch::{PATIENCE_MS, TOO_LATE};
 use super::witness;
@@ -426,11 +426,10 @@ fn fill(
         };
         let key = key_of(key);
         match work {
-            Work::Put(bytes) if name == "log" && link.is_some() => {
-                let value = link.take().map_or_else(JsValue::undefined, |link| linked_run(link, bytes));
-                store.put(&value, &key)?;
+            Work::Put(bytes) => {
+                let link = if name == "log" { link.take() } else { None };
+                store.put(&run_of(bytes, link), &key)?;
             }
-            Work::Put(bytes) => drop(store.put(&value_of(bytes), &key)?),
             Work::Length(bytes) => drop(store.put(&number(*bytes), &key)?),
             Work::Delete => drop(store.delete(&key)?),
             Work::Patch(patch) if patch.needs_old() && before.is_none() => {

@@ -2,13 +2,16 @@
 //!
 //! ```text
 //! meta   "base.db", "log-0007", ...   length of the area in bytes, a number
-//!        0, 4, 8, 12                  pages of META, 16 KiB each
+//!        0, 4, 8, 12                  {packed}: pages of META, 16 KiB each
 //! base   extent                       blocks 15 n .. 15 n + 14, bytes
-//! sums   page                         pages of base.sum, 16 KiB each
-//! log    [segment, page]              up to 15 pages: bytes, or with a link {n, owner, bytes}
+//! sums   page                         {packed}: pages of base.sum, 16 KiB each
+//! log    [segment, page]              {packed}, the first of a transaction {packed, n, owner}: up to 15 pages
 //!        "link"                       {n, owner}: the last transaction, if it put nothing else here
 //!        ["takeover", n]              {n, owner}: stays
 //! ```
+//! `packed` is bytes without their zeros ([`pack`]). Version 1 had the bytes as they are, as the value or, beside a
+//! link, as `bytes`; such records are read, and stay until they are written again.
+//!
 //! The rule: `n`, the number of a transaction, has a unique index. A deposed owner's next transaction has the number
 //! of the takeover, which the index refuses, and the whole transaction with it: a compare-and-set that takes no
 //! turn of the event loop, and for most commits no record of its own.
@@ -18,7 +21,7 @@ use wasm_bindgen::{JsCast, JsValue};
 
 use super::js::{Database, IDBKeyRange, Store, Transaction, object, property};
 use crate::backend::opfs::area_of;
-use crate::backend::queue::{Clear, Fence, Key, Queue, Slice};
+use crate::backend::queue::{Clear, Fence, Key, Queue, Slice, pack, unpack};
 use crate::block::SegmentId;
 use crate::log::plan::Area;
 
@@ -29,10 +32,13 @@ pub(super) const STORES: [&str; 4] = ["meta", "base", "sums", "log"];
 pub(super) const LINKS: &str = "links";
 
 /// The version of this layout.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
-/// Makes the object stores of a new database.
-pub(super) fn create_stores(database: &Database) -> Result<(), JsValue> {
+/// Makes the object stores of a new database; one of an older version has them.
+pub(super) fn create_stores(database: &Database, older: u32) -> Result<(), JsValue> {
+    if older > 0 {
+        return Ok(());
+    }
     for name in STORES {
         let store = database.create_object_store(name)?;
         if name == "log" {
@@ -117,12 +123,23 @@ pub(super) fn put_takeover(log: &Store, link: Fence) -> Result<(), JsValue> {
     log.put(&linked(link), &key).map(drop)
 }
 
-/// A run that carries its transaction's link.
-pub(super) fn linked_run(link: Fence, bytes: &[u8]) -> JsValue {
-    let record = linked(link);
+/// A run of pages, which may carry its transaction's link.
+pub(super) fn run_of(bytes: &[u8], link: Option<Fence>) -> JsValue {
+    let record = link.map_or_else(Object::new, linked);
     // Setting a property of a plain object cannot fail.
-    let _ = Reflect::set(&record, &"bytes".into(), &value_of(bytes));
+    let _ = Reflect::set(&record, &"packed".into(), &value_of(&pack(bytes)));
     record.into()
+}
+
+/// The bytes of a run; `None` if it is none of ours.
+fn bytes_of_run(value: &JsValue) -> Option<Vec<u8>> {
+    if value.is_instance_of::<Uint8Array>() {
+        return bytes_of(value);
+    }
+    match bytes_of(&property(value, "packed")) {
+        Some(packed) => unpack(&packed),
+        None => bytes_of(&property(value, "bytes")),
+    }
 }
 
 fn linked(link: Fence) -> Object {
@@ -150,17 +167,16 @@ pub(super) fn load(queue: &mut Queue, store: &str, key: &JsValue, value: &JsValu
         }
         "meta" | "sums" => {
             let area = if store == "meta" { Area::Meta } else { Area::Sums };
-            let (Some(page), Some(bytes)) = (u64_of(key), bytes_of(value)) else { return false };
+            let (Some(page), Some(bytes)) = (u64_of(key), bytes_of_run(value)) else { return false };
             queue.load_run(area, page, run(bytes));
         }
         "log" if key.is_string() || key.unchecked_ref::<Array>().get(0).is_string() => {
             return link_of(value).is_some();
         }
         "log" => {
-            let bytes = if value.is_instance_of::<Uint8Array>() { value } else { &property(value, "bytes") };
             let pair: &Array = key.unchecked_ref();
             let (id, page) = (u64_of(&pair.get(0)), u64_of(&pair.get(1)));
-            let (Some(id), Some(page), Some(bytes)) = (id, page, bytes_of(bytes)) else { return false };
+            let (Some(id), Some(page), Some(bytes)) = (id, page, bytes_of_run(value)) else { return false };
             queue.load_run(Area::Segment(SegmentId(id)), page, run(bytes));
         }
         _ => {

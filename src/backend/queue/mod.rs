@@ -12,6 +12,7 @@
 mod base;
 mod layout;
 mod life;
+mod pack;
 mod runs;
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,7 @@ pub use layout::{Key, Patch, Slice, VALUE_BYTES, VALUE_PAGES};
 use layout::{SEGMENT_END, extent_of};
 use life::{Death, Life};
 pub use life::{Failure, Next, Ticket, take_over};
+pub use pack::{pack, unpack};
 use runs::{Changed, Runs};
 pub use transaction::{Batch, Clear, Fence, Transaction, Work};
 
