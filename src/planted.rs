@@ -312,6 +312,8 @@ bugs! {
         DropOverlayEarly,
         /// Writing some blocks of an extent takes the others away.
         ExtentLosesNeighbours,
+        /// An extent is put as memory has it, with what later transactions change.
+        ExtentOfLater,
         /// Cutting the base inside an extent leaves what is behind the cut.
         CutExtentKeepsTail,
         /// Runs of a segment that were written over stay on the medium.

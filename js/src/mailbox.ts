@@ -17,11 +17,12 @@ import type { Durability } from "./types.ts";
 
 /** How long a turn executes before its answers leave, and a call before messages are let in, ms. */
 const TURN_MS = 50;
-/** How often background work is done although calls keep coming, ms. */
-const TEND_MS = 50;
 /** How often files are made ready although calls keep coming, ms: that waits for the browser. */
 const REFILL_MS = 200;
-/** How long after the last call background work begins at the earliest, ms: between awaited calls is no time for it. */
+/**
+ * How long after the last call background work begins at the earliest, ms. Between awaited calls is no time for it:
+ * a fold that comes later, when the log has reached its cap, writes each block once for more commits.
+ */
 const SOON_MS = 20;
 /** How long after the last call the newest commits get their durable proof, ms. */
 const IDLE_MS = 200;
@@ -68,7 +69,6 @@ export class Mailbox {
   #running: number | undefined;
   #busy = false;
   #begun = 0;
-  #tended = 0;
   #refilled = 0;
   #nap: { timer: ReturnType<typeof setTimeout>; idle: boolean; disturbed: boolean } | undefined;
   #cancelled = false;
@@ -115,7 +115,7 @@ export class Mailbox {
         if (turn.length > 0) await this.#acknowledge(turn);
         // Looked at again: a call may have come after the turn had ended.
         else if (this.#next() < 0) break;
-        if (this.#world.now() - this.#tended > TEND_MS) await this.#tend(false, REFILL_MS);
+        if (this.#world.now() - this.#refilled > REFILL_MS) await this.#aside((engine) => this.#refill(engine));
       }
     } finally {
       this.#busy = false;
@@ -383,17 +383,23 @@ export class Mailbox {
     });
   }
 
-  /** One bounded step of background work; whether there is more. What fails is told, and ends it. */
-  async #tend(idle: boolean, refillMs = 0): Promise<boolean> {
+  /** One bounded step of background work; whether there is more. */
+  #tend(idle: boolean): Promise<boolean> {
+    return this.#aside(async (engine) => {
+      const folding = await engine.call("tend", idle);
+      return (await this.#refill(engine)) || folding;
+    });
+  }
+
+  /** Does what is nobody's call; whether there is more of it. What fails is told, and ends it. */
+  async #aside(work: (engine: Engine) => Promise<boolean>): Promise<boolean> {
     const engine = this.#session?.engine;
-    this.#tended = this.#world.now();
     if (!engine) return false;
     try {
       await this.#settling?.rest();
-      const folding = await engine.call("tend", idle);
-      const filling = this.#world.now() - this.#refilled >= refillMs && (await this.#refill(engine));
+      const more = await work(engine);
       if (this.#runner) this.#herald.turn(this.#runner);
-      return folding || filling;
+      return more;
     } catch (error) {
       this.#trap(error);
       this.#herald.error(asError(await this.#reason(error)));

@@ -163,7 +163,7 @@ async function startReadBy(reader: Reader | undefined, backend: Backend, why: st
   const medium = await mediumOf(backend, options, reads, reader);
   const { durability = "durable" } = options;
   const waiting = reads === "on-demand" ? "suspended" : reads === "worker" ? "blocked" : "never";
-  const engine = await start(medium, JSON.stringify(startOptions(options)), waiting);
+  const engine = await start(medium, JSON.stringify(startOptions(backend, options)), waiting);
   const storage: WireStorage = { backend, why, durability: backend === "memory" ? "none" : durability, reads };
   return { engine, storage };
 }
@@ -178,23 +178,33 @@ function readsOf(backend: Backend, reader: Reader | undefined): WireStorage["rea
 function mediumOf(
   backend: Backend, options: WireOptions, reads: WireStorage["reads"], reader: Reader | undefined,
 ): Promise<RawMedium> | RawMedium {
-  const { name, create = true, readOnly = false, cacheBytes, residentLimitBytes } = options;
+  const { name, create = true, readOnly = false, residentLimitBytes } = options;
   switch (backend) {
     case "opfs":
       return Medium.opfs(name, readOnly ? "readOnly" : create ? "create" : "existing");
     case "indexeddb":
       return Medium.indexeddb(name, JSON.stringify({
-        resident: reads === "resident", residentLimitBytes, cacheBytes, create: create && !readOnly,
+        resident: reads === "resident", residentLimitBytes, create: create && !readOnly,
+        cacheBytes: cacheOf(backend, options).extents,
       }), reader?.read);
     case "memory":
       return Medium.memory(name);
   }
 }
 
-function startOptions(options: WireOptions): Record<string, unknown> {
-  const { segmentBytes, logCapBytes, cacheBytes, checksum } = options;
+function startOptions(backend: Backend, options: WireOptions): Record<string, unknown> {
+  const { segmentBytes, logCapBytes, checksum } = options;
   const { readOnly = false, create = true, foreignKeys = true } = options;
+  const cacheBytes = cacheOf(backend, options).pages;
   return { segmentBytes, logCapBytes, cacheBytes, checksum, readOnly, create, foreignKeys };
+}
+
+/** Memory for SQLite's pages, and for extents of IndexedDB: there a page costs a request, and folds put whole extents. */
+function cacheOf(backend: Backend, options: WireOptions): { pages: number; extents: number } {
+  if (backend !== "indexeddb") return { pages: options.cacheBytes ?? 8 << 20, extents: 0 };
+  const bytes = options.cacheBytes ?? 16 << 20;
+  const pages = Math.floor(bytes / 8);
+  return { pages, extents: bytes - pages };
 }
 
 let loaded: Promise<void> | undefined;

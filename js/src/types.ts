@@ -54,7 +54,7 @@ export interface OpenOptions {
   segmentBytes?: number;
   /** The log is folded before it is larger than this, bytes. */
   logCapBytes?: number;
-  /** Memory for blocks read from IndexedDB, bytes. */
+  /** Memory for what was read of the database, bytes. Default 8 MiB, on IndexedDB 16 MiB. */
   cacheBytes?: number;
   /** Where the browser cannot read IndexedDB on demand: the largest database held in memory, bytes. Default 256 MiB. */
   residentLimitBytes?: number;

@@ -230,6 +230,7 @@ export async function opened(durability: Durability = "durable") {
   const session = new FakeSession();
   const posted: FromWorker[] = [];
   const waiting = new Map<number, (answer: Answer) => void>();
+  const clock = { ms: 0 };
   let last = 0, ended = false, breaths = 0;
   const world: World = {
     post(message) {
@@ -248,8 +249,8 @@ export async function opened(durability: Durability = "durable") {
       answer: "open",
     }),
     lastWords: () => undefined,
-    // A clock that stands still: turns end when there is nothing left, on a busy machine too.
-    now: () => 0,
+    // A clock that stands still unless it is set: turns end when there is nothing left, on a busy machine too.
+    now: () => clock.ms,
     breathe: async () => {
       breaths += 1;
     },
@@ -270,7 +271,7 @@ export async function opened(durability: Durability = "durable") {
     call({ op: "run", sql, params: params as never, keep: "rows" }, more);
   await call({ op: "open", options: { name: "t" }, module: undefined });
   posted.length = 0;
-  return { session, mailbox, posted, send, call, run, number, isEnded: () => ended, breaths: () => breaths };
+  return { session, mailbox, clock, posted, send, call, run, number, isEnded: () => ended, breaths: () => breaths };
 }
 
 /** Every task that can run has run. */

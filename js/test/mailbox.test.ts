@@ -235,6 +235,20 @@ test("a_call_of_the_transaction_that_runs_for_long_is_no_sleep", async () => {
   assert.deepEqual(session.values, ["mine", "long", "other"]);
 });
 
+test("calls_that_keep_coming_wait_for_no_fold_and_files_are_made_ready_all_the_same", async () => {
+  const { session, clock, run } = await opened();
+  let refills = 0;
+  session.refill = async () => (refills += 1) === 0;
+  const tends = session.tends;
+  for (let n = 0; n < 20; n += 1) {
+    clock.ms += 50;
+    await run("PUT ?", [n]);
+  }
+  assert.deepEqual([session.tends - tends, refills], [0, 4]);
+  await rest(60);
+  assert.equal(session.tends - tends, 1, "when they cease it looks whether there is something to fold");
+});
+
 test("a_batch_is_all_or_nothing", async () => {
   const { session, call } = await opened();
   const items = [{ sql: "PUT ?", params: [1] }, { sql: "FAIL", params: undefined }];

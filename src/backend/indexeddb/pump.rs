@@ -199,7 +199,7 @@ impl Shared {
         transaction.set_onabort(Some(function(&self.link.handlers.abort)));
         transaction.set_onerror(Some(function(&self.link.handlers.error)));
         self.link.refused.take();
-        if let Err(thrown) = fill(&transaction, wanted, &clears, &old) {
+        if let Err(thrown) = self.fill(&transaction, wanted, &clears, &old) {
             forget(&transaction);
             let _ = transaction.abort();
             return Err(failure(&thrown));
@@ -207,20 +207,82 @@ impl Shared {
         Ok(transaction)
     }
 
-    /// With a reader, the extents that are changed in part as they are. Nobody else may write them: if somebody
-    /// has, the transaction is refused.
+    /// With a reader, the extents that are changed in part and not in memory, as they are. Nobody else may write
+    /// them: if somebody has, the transaction is refused.
     fn old_values(&self, wanted: &Wanted) -> Result<BTreeMap<u64, Vec<u8>>, JsValue> {
         let mut old = BTreeMap::new();
         let Some(reader) = &self.link.reader else { return Ok(old) };
         for (key, work) in wanted.batch.work() {
             if let (Key::Extent(extent), Work::Patch(patch)) = (key, work)
                 && patch.needs_old()
+                && self.queue().extent_as_of(extent, wanted.number).is_none()
             {
                 let mut value = read_by(reader, &(extent..extent + 1))?;
                 old.insert(extent, value.pop().flatten().unwrap_or_default());
             }
         }
         Ok(old)
+    }
+
+    /// Gives a transaction all its requests. One alone is committed at once, which saves a turn of the event loop; more
+    /// are left to the browser to commit.
+    ///
+    /// ORDER: no `commit()` behind several requests. Firefox then aborts for the last of them only: another that failed,
+    /// for want of space or at the fence, would be missing from what is committed, and `complete` would be told.
+    fn fill(
+        &self,
+        transaction: &Transaction,
+        wanted: &Wanted,
+        clears: &[(&'static str, JsValue)],
+        old: &BTreeMap<u64, Vec<u8>>,
+    ) -> Result<(), JsValue> {
+        for (store, range) in clears {
+            transaction.object_store(store)?.delete(range)?;
+        }
+        // The first run of the log carries the link; without one it is a record of its own.
+        let mut link = wanted.fence;
+        let alone = link.is_some() && !wanted.batch.work().any(is_run_of_log);
+        if let (Some(link), true) = (link, alone) {
+            put_link(&transaction.object_store("log")?, link)?;
+        }
+        let mut patches = Vec::new();
+        let mut open: Option<(&str, Store)> = None;
+        for (key, work) in wanted.batch.work() {
+            let name = store_of(key);
+            let store = match &open {
+                Some((of, store)) if *of == name => store.clone(),
+                _ => open.insert((name, transaction.object_store(name)?)).1.clone(),
+            };
+            let at = key_of(key);
+            match work {
+                Work::Put(bytes) => {
+                    let link = if name == "log" { link.take() } else { None };
+                    store.put(&run_of(bytes, link), &at)?;
+                }
+                Work::Length(bytes) => drop(store.put(&number(*bytes), &at)?),
+                Work::Delete => drop(store.delete(&at)?),
+                Work::Patch(patch) => match self.patched(key, patch, wanted.number, old) {
+                    Some(value) => drop(store.put(&value_of(&value), &at)?),
+                    None => patches.push((store, at, patch.clone())),
+                },
+            }
+        }
+        if clears.len() + usize::from(alone) + wanted.batch.work().count() == 1 && patches.is_empty() {
+            return transaction.commit();
+        }
+        lay_over(transaction, patches)
+    }
+
+    /// The value that a patch makes; `None` if the old one has to be read first.
+    fn patched(&self, key: Key, patch: &Patch, number: u64, old: &BTreeMap<u64, Vec<u8>>) -> Option<Vec<u8>> {
+        let Key::Extent(extent) = key else { return Some(patch.lay_over(&[])) };
+        if let Some(held) = self.queue().extent_as_of(extent, number) {
+            return Some(held.to_vec());
+        }
+        match old.get(&extent) {
+            Some(old) => Some(patch.lay_over(old)),
+            None => (!patch.needs_old()).then(|| patch.lay_over(&[])),
+        }
     }
 
     fn on_complete(self: &Arc<Self>) {
@@ -390,61 +452,6 @@ fn forget(transaction: &Transaction) {
     transaction.set_oncomplete(None);
     transaction.set_onabort(None);
     transaction.set_onerror(None);
-}
-
-/// Gives a transaction all its requests. One alone is committed at once, which saves a turn of the event loop; more
-/// are left to the browser to commit.
-///
-/// ORDER: no `commit()` behind several requests. Firefox then aborts for the last of them only: another that failed,
-/// for want of space or at the fence, would be missing from what is committed, and `complete` would be told.
-fn fill(
-    transaction: &Transaction,
-    wanted: &Wanted,
-    clears: &[(&'static str, JsValue)],
-    old: &BTreeMap<u64, Vec<u8>>,
-) -> Result<(), JsValue> {
-    for (store, range) in clears {
-        transaction.object_store(store)?.delete(range)?;
-    }
-    // The first run of the log carries the link; without one it is a record of its own.
-    let mut link = wanted.fence;
-    let alone = link.is_some() && !wanted.batch.work().any(is_run_of_log);
-    if let (Some(link), true) = (link, alone) {
-        put_link(&transaction.object_store("log")?, link)?;
-    }
-    let mut patches = Vec::new();
-    let mut open: Option<(&str, Store)> = None;
-    for (key, work) in wanted.batch.work() {
-        let name = store_of(key);
-        let store = match &open {
-            Some((of, store)) if *of == name => store.clone(),
-            _ => open.insert((name, transaction.object_store(name)?)).1.clone(),
-        };
-        let before = match key {
-            Key::Extent(extent) => old.get(&extent),
-            Key::Length(_) | Key::Run(..) => None,
-        };
-        let key = key_of(key);
-        match work {
-            Work::Put(bytes) => {
-                let link = if name == "log" { link.take() } else { None };
-                store.put(&run_of(bytes, link), &key)?;
-            }
-            Work::Length(bytes) => drop(store.put(&number(*bytes), &key)?),
-            Work::Delete => drop(store.delete(&key)?),
-            Work::Patch(patch) if patch.needs_old() && before.is_none() => {
-                patches.push((store, key, patch.clone()));
-            }
-            Work::Patch(patch) => {
-                let value = patch.lay_over(before.map_or(&[], Vec::as_slice));
-                store.put(&value_of(&value), &key)?;
-            }
-        }
-    }
-    if clears.len() + usize::from(alone) + wanted.batch.work().count() == 1 && patches.is_empty() {
-        return transaction.commit();
-    }
-    lay_over(transaction, patches)
 }
 
 fn is_run_of_log((key, work): (Key, &Work)) -> bool {

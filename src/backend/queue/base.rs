@@ -47,6 +47,8 @@ pub(super) struct Base {
 struct Cached {
     bytes: Vec<u8>,
     used: u64,
+    /// The last transaction that changes it.
+    changed: u64,
 }
 
 impl Base {
@@ -134,11 +136,18 @@ impl Base {
             return;
         }
         let value = if self.is_cut(extent) { &[] } else { value.unwrap_or(&[]) };
-        let bytes = match self.overlay.get(&extent) {
-            Some((patch, _)) => patch.lay_over(value),
-            None => value.to_vec(),
+        let (bytes, changed) = match self.overlay.get(&extent) {
+            Some((patch, last)) => (patch.lay_over(value), *last),
+            None => (value.to_vec(), 0),
         };
-        self.hold(extent, bytes);
+        self.hold(extent, bytes, changed);
+    }
+
+    /// An extent as transaction `number` leaves it, if memory holds just that.
+    pub(super) fn as_of(&self, extent: u64, number: u64) -> Option<&[u8]> {
+        let cached = self.cache.get(&extent)?;
+        let later = cached.changed > number && !planted(Bug::ExtentOfLater);
+        (!later).then_some(&cached.bytes)
     }
 
     /// A whole number of blocks is written at byte `offset`, in transaction `number`.
@@ -150,11 +159,12 @@ impl Base {
                 let before = cached.bytes.len();
                 cached.bytes.resize(before.max(end), 0);
                 cached.bytes[end - BLOCK_SIZE..end].copy_from_slice(&block);
+                cached.changed = number;
                 self.held += cached.bytes.len() - before;
             } else if self.resident {
                 let mut whole = vec![0; end];
                 whole[end - BLOCK_SIZE..].copy_from_slice(&block);
-                self.hold(extent, whole);
+                self.hold(extent, whole, number);
             }
             if !self.resident {
                 let there = !self.is_cut(extent);
@@ -178,6 +188,7 @@ impl Base {
         {
             let from = keep.min(cached.bytes.len());
             cached.bytes[from..].fill(0);
+            cached.changed = number;
         }
         if self.resident {
             return;
@@ -218,10 +229,10 @@ impl Base {
         self.cuts.iter().any(|(from, _)| extent >= *from)
     }
 
-    fn hold(&mut self, extent: u64, bytes: Vec<u8>) {
+    fn hold(&mut self, extent: u64, bytes: Vec<u8>, changed: u64) {
         self.clock += 1;
         self.held += bytes.len();
-        let old = self.cache.insert(extent, Cached { bytes, used: self.clock });
+        let old = self.cache.insert(extent, Cached { bytes, used: self.clock, changed });
         self.held -= old.map_or(0, |old| old.bytes.len());
         while self.held > self.limit && !self.resident {
             let oldest = self.cache.iter().min_by_key(|(_, cached)| cached.used);

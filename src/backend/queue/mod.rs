@@ -197,6 +197,13 @@ impl Queue {
         self.has_read();
     }
 
+    /// An extent as transaction `number`, the one under way, leaves it, if memory holds just that: then its patch
+    /// needs no old value of the medium.
+    #[must_use]
+    pub fn extent_as_of(&self, extent: u64, number: u64) -> Option<&[u8]> {
+        self.base.as_of(extent, number)
+    }
+
     /// The fetch has ended, whether it brought anything or not.
     pub fn fetch_ends(&mut self) {
         self.base.fetch_ends();

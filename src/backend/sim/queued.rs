@@ -48,6 +48,9 @@ struct Records {
     newest: Option<Fence>,
 }
 
+/// Values of extents by their key.
+type Extents = BTreeMap<Key, Arc<[u8]>>;
+
 #[derive(Clone, Debug)]
 enum Value {
     Bytes(Arc<[u8]>),
@@ -233,8 +236,13 @@ impl SimOrigin {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a transaction if nothing speaks against it.
-    fn take(&self, connected: u64, transaction: &Transaction) -> std::result::Result<(), Failure> {
+    /// Takes a transaction if nothing speaks against it. `held`: the extents that its tab need not read.
+    fn take(
+        &self,
+        connected: u64,
+        transaction: &Transaction,
+        held: &Extents,
+    ) -> std::result::Result<(), Failure> {
         let mut world = self.lock();
         if world.removed != connected {
             return Err(Failure::Disconnected("simulated: removed".into()));
@@ -250,7 +258,7 @@ impl SimOrigin {
         if let Some(fence) = transaction.fence {
             world.records.newest = Some(fence);
         }
-        run(&mut world.records.values, transaction);
+        run(&mut world.records.values, transaction, held);
         if transaction.strict {
             world.losable.clear();
             world.witness = true;
@@ -272,7 +280,7 @@ impl SimOrigin {
     }
 }
 
-fn run(values: &mut BTreeMap<Key, Value>, transaction: &Transaction) {
+fn run(values: &mut BTreeMap<Key, Value>, transaction: &Transaction, held: &Extents) {
     for clear in transaction.batch.clears() {
         values.retain(|key, _| !Clear::covers(clear, *key));
     }
@@ -280,6 +288,7 @@ fn run(values: &mut BTreeMap<Key, Value>, transaction: &Transaction) {
         let value = match work {
             Work::Put(bytes) => Value::Bytes(bytes[..].into()),
             Work::Length(bytes) => Value::Length(*bytes),
+            Work::Patch(_) if held.contains_key(&key) => Value::Bytes(Arc::clone(&held[&key])),
             Work::Patch(patch) => {
                 let old = match values.get(&key) {
                     Some(Value::Bytes(bytes)) if patch.needs_old() => Arc::clone(bytes),
@@ -318,12 +327,13 @@ impl SimTab {
         }
         let Some(transaction) = self.queue().take() else { return false };
         let number = transaction.number;
+        let held = self.held(&transaction);
         let connected = *self.connected.lock().unwrap_or_else(PoisonError::into_inner);
         let puts = transaction.batch.work().count() as u32 + 1;
         self.origin.lock().wait();
         self.origin.lock().tally.add(Trouble::Abort, u64::from(fate == TransactionFate::Aborts));
         let next = match fate {
-            TransactionFate::Completes => match self.origin.take(connected, &transaction) {
+            TransactionFate::Completes => match self.origin.take(connected, &transaction, &held) {
                 Ok(()) => self.queue().completed(number),
                 Err(failure) => self.queue().failed(failure),
             },
@@ -335,13 +345,13 @@ impl SimTab {
             }
             TransactionFate::Disconnects { taken } => {
                 // Refused for the fence, it is simply not taken.
-                let taken = taken && self.origin.take(connected, &transaction).is_ok();
+                let taken = taken && self.origin.take(connected, &transaction, &held).is_ok();
                 let trouble = if taken { Trouble::LostTaken } else { Trouble::LostUntaken };
                 self.origin.lock().tally.strike(trouble);
                 self.queue().failed(Failure::Disconnected("simulated".into()))
             }
             TransactionFate::NeverFires { taken } => {
-                let taken = taken && self.origin.take(connected, &transaction).is_ok();
+                let taken = taken && self.origin.take(connected, &transaction, &held).is_ok();
                 let trouble = if taken { Trouble::SilentTaken } else { Trouble::SilentUntaken };
                 self.origin.lock().tally.strike(trouble);
                 *self.silent() = true;
@@ -350,6 +360,16 @@ impl SimTab {
         };
         self.go_on(next);
         true
+    }
+
+    /// The extents of a transaction that memory holds as it leaves them.
+    fn held(&self, transaction: &Transaction) -> Extents {
+        let queue = self.queue();
+        let held = transaction.batch.work().filter_map(|(key, _)| match key {
+            Key::Extent(extent) => Some((key, queue.extent_as_of(extent, transaction.number)?.into())),
+            Key::Length(_) | Key::Run(..) => None,
+        });
+        held.collect()
     }
 
     /// The connection ends although nothing is under way, or a watchdog gives a silent transaction up.
