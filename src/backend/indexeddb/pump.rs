@@ -224,11 +224,12 @@ impl Shared {
         Ok(old)
     }
 
-    /// Gives a transaction all its requests. One alone is committed at once, which saves a turn of the event loop; more
-    /// are left to the browser to commit.
+    /// Gives a transaction all its requests. One alone is committed at once, which saves a turn of the event loop;
+    /// more are left to the browser to commit.
     ///
-    /// ORDER: no `commit()` behind several requests. Firefox then aborts for the last of them only: another that failed,
-    /// for want of space or at the fence, would be missing from what is committed, and `complete` would be told.
+    /// ORDER: no `commit()` behind several requests. Firefox then aborts for the last of them only: another that
+    /// failed, for want of space or at the fence, would be missing from what is committed, and `complete` would be
+    /// told.
     fn fill(
         &self,
         transaction: &Transaction,
@@ -319,7 +320,8 @@ impl Shared {
 
     /// Somebody deletes the database. What is queued still goes out; then it is theirs.
     fn on_version_change(self: &Arc<Self>) {
-        self.queue().close(ErrorKind::Fenced, "another tab deletes this database");
+        self.queue()
+            .close(ErrorKind::Fenced, "another tab deletes this database, or a newer program opens it");
         let shared = Arc::clone(self);
         spawn_local(async move {
             shared.drained().await;

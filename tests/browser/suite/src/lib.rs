@@ -141,6 +141,7 @@ fn trouble_tests() -> &'static [Test] {
         import_without_meta_is_refused_and_leaves_nothing,
         import_that_was_deposed_removes_nothing,
         no_value_has_64_kib,
+        database_of_the_first_layout_is_read_and_goes_on,
     }
 }
 

@@ -350,7 +350,7 @@ pub fn no_value_has_64_kib() {
         let body = "const db = await done(indexedDB.open('datasync:' + words[0])); let largest = 0;
             for (const name of db.objectStoreNames)
                 for (const value of await done(db.transaction(name).objectStore(name).getAll()))
-                    largest = Math.max(largest, (value.bytes ?? value).byteLength ?? 0);
+                    largest = Math.max(largest, (value.packed ?? value).byteLength ?? 0);
             db.close(); return largest;";
         script(body, &[&medium.name]).as_f64().unwrap()
     };
@@ -358,4 +358,52 @@ pub fn no_value_has_64_kib() {
     volume.compact().unwrap();
     flush(&store).unwrap();
     assert!((61_440.0..65_536.0).contains(&largest()), "{}", largest());
+}
+
+/// Makes a database as version 1 of the layout had it: runs of pages as they are.
+fn unpacked(medium: &OnDemand) {
+    let body = "const name = 'datasync:' + words[0], stores = ['meta', 'base', 'sums', 'log'];
+        const newer = await done(indexedDB.open(name)), transaction = newer.transaction(stores);
+        const all = await Promise.all(stores.map(async store => {
+            const records = transaction.objectStore(store);
+            return Promise.all([done(records.getAllKeys()), done(records.getAll())]);
+        }));
+        newer.close();
+        await done(indexedDB.deleteDatabase(name));
+        const unpack = ({ packed, ...link }) => {
+            const bytes = [], spans = new DataView(packed.buffer, packed.byteOffset, packed.byteLength);
+            for (let at = 0; at < packed.length;) {
+                const zeros = 16 * spans.getUint16(at, true), end = at + 4 + 16 * spans.getUint16(at + 2, true);
+                bytes.push(...new Array(zeros).fill(0), ...packed.subarray(at + 4, end));
+                at = end;
+            }
+            return 'n' in link ? { ...link, bytes: Uint8Array.from(bytes) } : Uint8Array.from(bytes);
+        };
+        const opening = indexedDB.open(name, 1);
+        let packed = 0;
+        opening.onupgradeneeded = () => stores.forEach((store, nth) => {
+            const records = opening.result.createObjectStore(store);
+            if (store === 'log') records.createIndex('links', 'n', { unique: true });
+            all[nth][0].forEach((key, at) => {
+                const value = all[nth][1][at];
+                packed += value.packed ? 1 : 0;
+                records.put(value.packed ? unpack(value) : value, key);
+            });
+        });
+        (await done(opening)).close();
+        return packed;";
+    assert!(script(body, &[&medium.name]).as_f64().unwrap() > 3.0);
+}
+
+pub fn database_of_the_first_layout_is_read_and_goes_on() {
+    let medium = OnDemand::new();
+    let mut expected = crashed(&medium);
+    unpacked(&medium);
+    let store = medium.open_store();
+    let volume = opened(&store);
+    check(&volume.snapshot().unwrap(), &expected);
+    commit(&volume, &mut expected, &[1, 3], 90);
+    flush(&store).unwrap();
+    drop((volume, store));
+    check_all(&medium, &expected);
 }
