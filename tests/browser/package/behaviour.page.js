@@ -3,6 +3,7 @@
 //
 // Must not know how the page was built. Every promise uses a database of its own, and closes it.
 
+import { edges } from "./edges.page.js";
 import { features } from "./features.page.js";
 import { equal, fails, Use, wait } from "./use.page.js";
 
@@ -638,5 +639,6 @@ export const promises = {
     equal(await db.query("PRAGMA integrity_check"), [{ integrity_check: "ok" }]);
   },
 
+  ...edges,
   ...features,
 };
