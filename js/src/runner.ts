@@ -199,7 +199,7 @@ export class Runner {
     const firstOnly = want === "first" && readonly;
     try {
       for (;;) {
-        const chunk = await this.#engine.call("step", id, firstOnly ? 1 : CHUNK_ROWS, CHUNK_BYTES);
+        const chunk = await this.#step(held, firstOnly ? 1 : CHUNK_ROWS);
         const { done, rows } = head(chunk);
         if (want !== "nothing" && (rows > 0 || chunks.length === 0)) chunks.push(chunk);
         if (done) break;
@@ -214,6 +214,13 @@ export class Runner {
       throw error;
     }
     return want === "nothing" || columns.length === 0 ? undefined : { columns, chunks };
+  }
+
+  async #step(held: Held, rows: number): Promise<Uint8Array> {
+    const chunk = await this.#engine.call("step", held.prepared.id, rows, CHUNK_BYTES);
+    // What another tab has written since it took the database over would look like damage.
+    if (Statements.checks(held)) await this.#engine.owned();
+    return chunk;
   }
 
   /** Resetting says again what the step said. */
@@ -271,9 +278,9 @@ export class Runner {
       if (done) this.#cursors.delete(cursor);
       return { columns: open.columns, chunk, done };
     }
-    const { id, columns } = open.held.prepared;
+    const { columns } = open.held.prepared;
     try {
-      const chunk = await this.#engine.call("step", id, maxRows, CHUNK_BYTES);
+      const chunk = await this.#step(open.held, maxRows);
       const { done } = head(chunk);
       if (done) this.#uncursor(cursor);
       return { columns, chunk, done };

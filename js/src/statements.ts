@@ -42,6 +42,8 @@ const boundary = beginning(String.raw`(?:begin|commit|end|rollback(?!\s+(?:trans
 const looks = beginning(String.raw`(?:select|values|with|explain)\b`);
 /** Statements that may be one of several in a transaction that is not theirs, and nobody can tell. */
 const joins = beginning(String.raw`(?:insert|update|delete|replace|select|values|with)\b`);
+/** Statements that look for damage. */
+const CHECKS = /(?:integrity|quick)_check/i;
 /** But these tell what ran before them, and would tell of a run that was undone. */
 const COUNTS = /\bchanges\b/i;
 
@@ -119,6 +121,11 @@ export class Statements {
   /** Whether `held`, stopped half-way, leaves nothing behind. */
   static looks(held: Held): boolean {
     return held.prepared.readonly && looks(held.text) !== null;
+  }
+
+  /** Whether `held` looks for damage, and would tell of it in rows. */
+  static checks(held: Held): boolean {
+    return CHECKS.test(held.text);
   }
 
   /** Throws if `held` would begin or end a transaction. */

@@ -30,3 +30,18 @@ test("what_is_no_comment_is_no_gap", () => {
   for (const text of ["ROLLBACK TO a", "rollback transaction to a", "COMMITS"]) Statements.inside(held(text));
   for (const text of ["/**/RoLLBACK", "END;", "-- a\n;begin"]) assert.throws(() => Statements.inside(held(text)), { kind: "Misuse" });
 });
+
+test("a_deposed_tab_that_looks_for_damage_is_told_fenced_and_no_damage", async () => {
+  const { session, call, run } = await opened();
+  await run("PUT ?", ["*** in database main ***"]);
+  const looks = ["PRAGMA integrity_check", "pragma main . quick_check(5)", "SELECT * FROM pragma_integrity_check"];
+  for (const sql of looks) await run(sql);
+  session.owned = async () => Promise.reject(Object.assign(new Error("another tab has it"), { kind: "Fenced" }));
+  for (const sql of looks) {
+    await assert.rejects(run(sql), { kind: "Fenced" }, sql);
+    await assert.rejects(call({ op: "cursor", sql, params: undefined, maxRows: 10 }), { kind: "Fenced" }, sql);
+    const { statement } = await call({ op: "prepare", sql });
+    await assert.rejects(call({ op: "statement", statement, params: undefined, want: "first" }), { kind: "Fenced" }, sql);
+  }
+  await run("SELECT");
+});

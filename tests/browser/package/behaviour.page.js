@@ -444,6 +444,7 @@ export const promises = {
     // Held in memory the old state is whole; else its pages are no longer there.
     equal(/^Fenced: .*open it again/.test(read) || (reads === "resident" && read === "fine") || read, true);
     await fails(zombie.exportStore(), "Fenced", /another tab/);
+    await fails(zombie.query("PRAGMA integrity_check"), "Fenced", /another tab/);
     if (reads !== "resident") await fails(zombie.verify(), "Fenced", /another tab/);
     await fails(zombie.exec("INSERT INTO t VALUES (1000, 1)"), "Fenced", /another tab/);
     await zombie.close().catch(() => {});
