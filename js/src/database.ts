@@ -111,7 +111,10 @@ export class Database extends Queries {
     return new Uint8Array(await new Response(this.export(options) as BodyInit).arrayBuffer());
   }
 
-  /** Replaces everything by the SQLite file `source`, in one commit: either all of it or nothing. */
+  /**
+   * Replaces everything by the SQLite file `source`, in one commit: either all of it or nothing. What was set with PRAGMA
+   * stays set; temporary tables, attached databases and sessions are over.
+   */
   async import(source: ImportSource, options: ImportOptions = {}): Promise<void> {
     this.#check();
     await importFrom(this.port, ++this.#lastId, source, options);

@@ -431,6 +431,8 @@ export class Runner {
     // It came with a new connection.
     this.#witnessed = false;
     this.#statements.changed();
+    // The import is committed: what a database refuses to be set (a damaged one) is no failure of it.
+    for (const sql of this.#statements.settings()) await this.#plain(sql).catch(() => {});
   }
 
   async #importCancel(): Promise<undefined> {

@@ -42,6 +42,11 @@ const boundary = beginning(String.raw`(?:begin|commit|end|rollback(?!\s+(?:trans
 const looks = beginning(String.raw`(?:select|values|with|explain)\b`);
 /** Statements that may be one of several in a transaction that is not theirs, and nobody can tell. */
 const joins = beginning(String.raw`(?:insert|update|delete|replace|select|values|with)\b`);
+/** Statements that set what belongs to the connection, and not to the database. */
+const setting = beginning(String.raw`pragma\s+(?:\w+\s*\.\s*)?(analysis_limit|automatic_index|busy_timeout|cache_size|` +
+  "cache_spill|case_sensitive_like|cell_size_check|count_changes|foreign_keys|full_column_names|ignore_check_constraints|" +
+  "legacy_alter_table|max_page_count|query_only|read_uncommitted|recursive_triggers|reverse_unordered_selects|" +
+  String.raw`secure_delete|short_column_names|synchronous|temp_store|threads|trusted_schema|writable_schema)\s*[=(]`);
 /** Statements that look for damage. */
 const CHECKS = /(?:integrity|quick)_check/i;
 /** But these tell what ran before them, and would tell of a run that was undone. */
@@ -68,6 +73,7 @@ export class Statements {
   readonly #engine: Engine;
   readonly #cache = new Map<string, Held>();
   readonly #kept = new Map<number, Held>();
+  readonly #settings = new Map<string, string>();
   #last = 0;
   #schema = 0;
 
@@ -99,7 +105,10 @@ export class Statements {
 
   /** Gives back a statement that `take` or `recall` gave; it has been reset. */
   give(held: Held): void {
-    if (schema(held.text)) this.#schema += 1;
+    if (schema(held.text)) {
+      this.#schema += 1;
+      this.#remember(held.text);
+    }
     if (held.kept) return;
     if (!held.alone || this.#cache.has(held.sql)) {
       this.#engine.raw.finalize(held.prepared.id);
@@ -165,6 +174,19 @@ export class Statements {
     if (!held) return;
     this.#kept.delete(id);
     this.#engine.raw.finalize(held.prepared.id);
+  }
+
+  /** The statements that have set something of the connection, the newest of each kind: what a new one lacks. */
+  settings(): string[] {
+    return [...this.#settings.values()];
+  }
+
+  #remember(text: string): void {
+    const name = setting(text)?.[1]?.toLowerCase();
+    // SQLite leaves this one as it is inside a transaction.
+    if (name === undefined || (name === "foreign_keys" && this.#engine.raw.inTransaction())) return;
+    this.#settings.delete(name);
+    this.#settings.set(name, text);
   }
 
   /** Everything is compiled again before it is used: the whole database was replaced. */

@@ -31,6 +31,25 @@ test("what_is_no_comment_is_no_gap", () => {
   for (const text of ["/**/RoLLBACK", "END;", "-- a\n;begin"]) assert.throws(() => Statements.inside(held(text)), { kind: "Misuse" });
 });
 
+test("what_was_set_on_the_connection_stays_set_over_an_import", async () => {
+  const { session, call, run } = await opened();
+  await run("PRAGMA foreign_keys = OFF");
+  await run("PRAGMA case_sensitive_like(1); PRAGMA cache_size = 10; PRAGMA user_version = 3; PRAGMA table_info(t)");
+  await run("PRAGMA main.cache_size = 77");
+  await call({ op: "begin", id: 1 });
+  await run("PRAGMA foreign_keys = ON", [], { tx: 1 });
+  await call({ op: "rollback", id: 1 }, { tx: 1 });
+  for (let imported = 0; imported < 2; imported += 1) {
+    session.pragmas.length = 0;
+    await call({ op: "importStart", id: 2, bytes: 1 });
+    await call({ op: "importWrite", bytes: new Uint8Array([1]) }, { tx: 2 });
+    await call({ op: "importEnd" }, { tx: 2 });
+    assert.deepEqual(session.pragmas, [
+      "import, witnessed: false", "PRAGMA foreign_keys = OFF", "PRAGMA case_sensitive_like(1)", "PRAGMA main.cache_size = 77",
+    ]);
+  }
+});
+
 test("a_deposed_tab_that_looks_for_damage_is_told_fenced_and_no_damage", async () => {
   const { session, call, run } = await opened();
   await run("PUT ?", ["*** in database main ***"]);

@@ -20,4 +20,23 @@ export const edges = {
     await db.exec(`${"/* a line */\n".repeat(60)}INSERT INTO t VALUES (5)`);
     equal(await values(db), "1,2,3,4,5");
   },
+
+  async what_was_set_on_the_connection_stays_set_over_an_import(use) {
+    const db = await use.db();
+    await db.exec("CREATE TABLE p(a PRIMARY KEY); CREATE TABLE t(a REFERENCES p); PRAGMA cache_size = 77");
+    await db.exec("PRAGMA case_sensitive_like = ON; PRAGMA recursive_triggers(1)");
+    const bytes = await db.exportBytes();
+    const settings = async () => Object.values({
+      ...(await db.get("SELECT cache_size, recursive_triggers, foreign_keys FROM pragma_cache_size, pragma_recursive_triggers, pragma_foreign_keys")),
+      ...(await db.get("SELECT 'A' LIKE 'a' AS alike")),
+    });
+    equal(await settings(), [77, 1, 1, 0]);
+    await db.import(bytes);
+    equal(await settings(), [77, 1, 1, 0]);
+    await fails(db.exec("INSERT INTO t VALUES (1)"), "Constraint");
+    await db.exec("PRAGMA foreign_keys = OFF");
+    await db.import(bytes);
+    equal(await settings(), [77, 1, 0, 0]);
+    await db.exec("INSERT INTO t VALUES (1)");
+  },
 };
