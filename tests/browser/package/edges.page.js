@@ -39,4 +39,19 @@ export const edges = {
     equal(await settings(), [77, 1, 0, 0]);
     await db.exec("INSERT INTO t VALUES (1)");
   },
+
+  async a_database_that_could_not_be_opened_again_is_not_imported(use) {
+    let db = await use.db();
+    await db.exec("CREATE TABLE t(a); INSERT INTO t VALUES (1)");
+    const bytes = await db.exportBytes();
+    new DataView(bytes.buffer).setUint32(44, 5);
+    await fails(db.import(bytes), "Unsupported", /format 5/);
+    equal(await values(db), "1");
+    await fails(db.import(new ReadableStream({ start: (to) => (to.enqueue("text"), to.close()) })), "Misuse", /Uint8Array/);
+    if (use.keeps) {
+      await db.close();
+      db = await use.db();
+    }
+    equal(await values(db), "1");
+  },
 };
