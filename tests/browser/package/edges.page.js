@@ -54,4 +54,23 @@ export const edges = {
     }
     equal(await values(db), "1");
   },
+
+  async for_reading_only_what_is_sure_is_called_durable(use) {
+    if (!use.keeps) return;
+    const made = await use.db({ durability: "applied", autoSync: false });
+    await made.exec("CREATE TABLE t(a)");
+    await made.sync();
+    for (let n = 0; n < 10; n += 1) await made.exec("INSERT INTO t VALUES (?)", [n]);
+    made.terminate();
+    let db = await use.db({ readOnly: true });
+    equal((await db.storage()).durability, "none");
+    const crashed = await db.stats();
+    // What OPFS was given is there, though no barrier was run for it.
+    if (use.backend === "opfs") equal(crashed.durable < crashed.committed, true, `${crashed.durable} of ${crashed.committed}:`);
+    await db.close();
+    await (await use.db()).close();
+    db = await use.db({ readOnly: true });
+    const { committed, durable } = await db.sync();
+    equal(durable, committed);
+  },
 };
