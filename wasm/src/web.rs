@@ -20,7 +20,7 @@ use crate::engine::Engine;
 use crate::failure::{Failure, Outcome};
 use place::Place;
 pub use session::Session;
-pub use stores::{StoreImport, destroy_database, list_databases};
+pub use stores::StoreImport;
 use thrown::thrown;
 
 thread_local! {
