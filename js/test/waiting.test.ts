@@ -1,8 +1,9 @@
-// What the browser does not answer, or answers too late.
+// What the browser does not answer, or answers too late; and openings that another tab comes into.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { throwBallast } from "../src/ballast.ts";
+import { start, type RawMedium } from "../src/engine.ts";
 import { destroyAt, isIn } from "../src/places.ts";
 import { connectionOf } from "../src/waiting.ts";
 import { mourn } from "../src/witness.ts";
@@ -62,5 +63,23 @@ test("a_removal_that_is_blocked_or_refused_says_so", async () => {
     request.error = new Error("the disk is gone");
     request.onerror?.();
     await assert.rejects(refused, { kind: "Io", message: /the disk is gone/ });
+  });
+});
+
+test("an_opening_that_another_tab_comes_into_is_fenced_and_not_called_damage", async () => {
+  const failing = (kind: string) => Object.assign(new Error(kind), { kind });
+  const medium = (kind: string, owned: () => Promise<void>): RawMedium => ({
+    start: () => {
+      throw failing(kind);
+    },
+    owned,
+  });
+  const taken = () => Promise.reject(failing("Fenced"));
+  await assert.rejects(start(medium("Corrupt", taken), "{}", "never"), { kind: "Fenced" });
+  await assert.rejects(start(medium("Corrupt", async () => {}), "{}", "never"), { kind: "Corrupt" });
+  await assert.rejects(start(medium("Corrupt", () => Promise.reject(failing("Io"))), "{}", "never"), { kind: "Corrupt" });
+  await assert.rejects(start(medium("Misuse", taken), "{}", "never"), { kind: "Misuse" });
+  await among({}, async () => {
+    await assert.rejects(start(medium("Corrupt", never), "{}", "never"), { kind: "Corrupt" });
   });
 });
