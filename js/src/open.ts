@@ -53,6 +53,7 @@ export async function importStore(files: readonly StoreFile[], options: OpenOpti
 /** Removes the database `name` and everything in it. Fails with `Busy` while somebody has it open. */
 export async function destroy(name: string, options: { backend?: Exclude<Backend, "memory"> } = {}): Promise<void> {
   checkName(name);
+  oneOf("backend", options.backend, STORED);
   await destroyAt(name, options.backend);
 }
 
@@ -61,7 +62,8 @@ export async function list(): Promise<DatabaseInfo[]> {
   return everywhere();
 }
 
-const BACKENDS: readonly unknown[] = ["opfs", "indexeddb", "memory"];
+const STORED: readonly unknown[] = ["opfs", "indexeddb"];
+const BACKENDS: readonly unknown[] = [...STORED, "memory"];
 const DURABILITIES: readonly unknown[] = ["durable", "applied", "witnessed"];
 const INTEGERS: readonly unknown[] = ["auto", "bigint", "number"];
 const CHECKSUMS: readonly unknown[] = ["crc32", "xxh3"];
