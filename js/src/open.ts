@@ -26,6 +26,8 @@ export async function open(options: OpenOptions | string): Promise<Database> {
   const { client, module } = await launch(workerUrl);
   const stop = () => client.terminate("opening it was stopped");
   signal?.addEventListener("abort", stop);
+  // A signal that came while the worker started says nothing more.
+  if (signal?.aborted) stop();
   try {
     const { backend, recovery } = await client.call("open", { options: wire, module });
     const { name, integers = "auto", durability = "durable" } = wire;

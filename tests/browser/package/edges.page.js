@@ -73,4 +73,12 @@ export const edges = {
     const { committed, durable } = await db.sync();
     equal(durable, committed);
   },
+
+  async a_signal_that_comes_while_the_worker_starts_stops_the_opening(use) {
+    const stopped = new AbortController();
+    const opening = use.db({ signal: stopped.signal });
+    stopped.abort();
+    await fails(opening, "Aborted");
+    equal((await use.db()).closed, false, "nobody holds it:");
+  },
 };
