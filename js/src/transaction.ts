@@ -18,8 +18,7 @@ export class Transaction extends Queries {
   /** Made by `Database.transaction`. */
   constructor(client: Client, tx: number, integers: Integers) {
     super();
-    const check = () => this.#check();
-    this.port = { client, tx, integers, durability: undefined, check };
+    this.port = { client, tx, integers, durability: undefined, check: () => this.check() };
   }
 
   /**
@@ -36,7 +35,10 @@ export class Transaction extends Queries {
         await this.exec(`RELEASE ${name}`);
         return value;
       } catch (error) {
-        await this.exec(`ROLLBACK TO ${name}; RELEASE ${name}`).catch(() => {});
+        await this.exec(`ROLLBACK TO ${name}; RELEASE ${name}`).catch((why: unknown) => {
+          // What it did is still there, and must not be committed by whoever goes on after its error.
+          this.end(new DataSyncError("TransactionLost", `A part of this transaction could not be undone: ${asError(why).message}`));
+        });
         throw error;
       }
     } finally {
@@ -49,7 +51,8 @@ export class Transaction extends Queries {
     this.#over ??= error;
   }
 
-  #check(): void {
+  /** Throws if it is over. */
+  check(): void {
     if (this.#over) throw this.#over;
   }
 }
@@ -75,6 +78,7 @@ export async function inTransaction<T>(
   const stop = stopped(signal, tx);
   try {
     const value = await Promise.race([run(stage, body, tx), stop.promise]);
+    tx.check();
     tx.end(new DataSyncError("Misuse", "This transaction is over; its function has returned. Await every call in it."));
     const durability = options.durability ?? stage.durability;
     await client.call("commit", { id }, { tx: id, durability });

@@ -2,7 +2,9 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { DataSyncError } from "../src/errors.ts";
 import { destroy } from "../src/open.ts";
+import { inTransaction, type Stage } from "../src/transaction.ts";
 
 const misuse = (words: RegExp) => ({ name: "DataSyncError", kind: "Misuse", message: words });
 
@@ -17,4 +19,23 @@ test("a_place_that_there_is_not_is_refused_and_nothing_is_removed", async () => 
   } finally {
     delete (globalThis as { indexedDB?: unknown }).indexedDB;
   }
+});
+
+test("a_part_that_could_not_be_undone_is_not_committed_by_who_goes_on", async () => {
+  const done: string[] = [];
+  const call = async (op: string, args: { sql?: string }) => {
+    done.push(args.sql ?? op);
+    if (args.sql?.startsWith("ROLLBACK TO")) throw new DataSyncError("Io", "the disk is gone");
+    return {};
+  };
+  const stage: Stage = { client: { call } as never, integers: "auto", durability: "durable", inside: () => {} };
+  const body = async (tx: { exec(sql: string): Promise<unknown>; transaction(body: () => Promise<void>): Promise<unknown> }) => {
+    const part = async () => {
+      await tx.exec("INSERT half");
+      throw new Error("no");
+    };
+    await tx.transaction(part).catch(() => {});
+  };
+  await assert.rejects(inTransaction(stage, 1, body as never, {}), { kind: "TransactionLost", message: /could not be undone.*disk is gone/ });
+  assert.deepEqual([done.includes("commit"), done.at(-1)], [false, "rollback"]);
 });
