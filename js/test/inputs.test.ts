@@ -3,8 +3,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { DataSyncError } from "../src/errors.ts";
-import { destroy } from "../src/open.ts";
+import { destroy, open } from "../src/open.ts";
 import { inTransaction, type Stage } from "../src/transaction.ts";
+import { opened } from "./fake.ts";
 
 const misuse = (words: RegExp) => ({ name: "DataSyncError", kind: "Misuse", message: words });
 
@@ -38,4 +39,16 @@ test("a_part_that_could_not_be_undone_is_not_committed_by_who_goes_on", async ()
   };
   await assert.rejects(inTransaction(stage, 1, body as never, {}), { kind: "TransactionLost", message: /could not be undone.*disk is gone/ });
   assert.deepEqual([done.includes("commit"), done.at(-1)], [false, "rollback"]);
+});
+
+test("giving_back_waits_for_no_transaction_and_outlives_its_own", async () => {
+  const { session, call } = await opened();
+  await call({ op: "begin", id: 1 });
+  const { statement } = await call({ op: "prepare", sql: "GET" }, { tx: 1 });
+  const other = await call({ op: "prepare", sql: "PUT ?" }, { tx: 1 });
+  assert.equal(await call({ op: "finalize", statement }), undefined, "while it is open");
+  await call({ op: "commit", id: 1 }, { tx: 1 });
+  assert.equal(await call({ op: "finalize", statement: other.statement }, { tx: 1 }), undefined, "when it is over");
+  await call({ op: "close" });
+  assert.equal(session.commits, 1);
 });
