@@ -50,7 +50,7 @@ const setting = beginning(String.raw`pragma\s+(?:\w+\s*\.\s*)?(analysis_limit|au
 /** Statements that look for damage. */
 const CHECKS = /(?:integrity|quick)_check/i;
 /** But these tell what ran before them, and would tell of a run that was undone. */
-const COUNTS = /\bchanges\b/i;
+const COUNTS = /changes\b/i;
 
 /** A statement in use. */
 export interface Held {

@@ -52,3 +52,13 @@ test("giving_back_waits_for_no_transaction_and_outlives_its_own", async () => {
   await call({ op: "close" });
   assert.equal(session.commits, 1);
 });
+
+test("what_tells_of_earlier_changes_shares_no_commit", async () => {
+  const { session, send, number, run } = await opened();
+  const put = { op: "run" as const, sql: "INSERT ?", params: [1], keep: "rows" as const };
+  const look = { op: "run" as const, sql: "SELECT total_changes()", params: undefined, keep: "rows" as const };
+  await run(put.sql, [0]);
+  await run(look.sql);
+  await Promise.all(send(number(put), number(look), number(put)));
+  assert.equal(session.commits, 0);
+});
