@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { Client } from "../src/client.ts";
 import { DataSyncError } from "../src/errors.ts";
 import { destroy, open } from "../src/open.ts";
 import { inTransaction, type Stage } from "../src/transaction.ts";
@@ -61,4 +62,22 @@ test("what_tells_of_earlier_changes_shares_no_commit", async () => {
   await run(look.sql);
   await Promise.all(send(number(put), number(look), number(put)));
   assert.equal(session.commits, 0);
+});
+/** A worker that keeps what it is sent, as its clone. */
+function client() {
+  const sent: { calls: { id: number; request: { op: string } }[] }[] = [];
+  const worker = { postMessage: (message: never, transfer: []) => sent.push(structuredClone(message, { transfer })), terminate: () => {} };
+  return { client: new Client(worker as never, ""), sent, worker: worker as unknown as Worker };
+}
+
+test("a_call_that_cannot_be_sent_takes_none_of_its_turn_with_it", async () => {
+  const { client: one, sent, worker } = client();
+  const run = (value: unknown) => one.call("run", { sql: "PUT ?", params: [value as never], keep: "nothing" });
+  const calls = [run(1), run(() => {}), run(2)];
+  calls.forEach((call) => call.catch(() => {}));
+  await assert.rejects(calls[1] as Promise<unknown>, misuse(/cannot be sent/));
+  assert.deepEqual(sent.flatMap(({ calls }) => calls.map(({ id }) => id)), [1, 3]);
+  const answers = [1, 3].map((id) => ({ id, ok: id }));
+  worker.onmessage?.({ data: { type: "answers", answers } } as MessageEvent);
+  assert.deepEqual([await calls[0], await calls[2]], [1, 3]);
 });
