@@ -4,6 +4,7 @@
 // keeps: every call settles exactly once, also when the worker dies: with `Indeterminate` where a change may
 // have become durable, with `Closed` where nothing can have.
 
+import { checkSignal } from "./checks.ts";
 import { asError, DataSyncError, errorOf } from "./errors.ts";
 import type { Answer, Args, Call, FromWorker, Op, Request, Result, ToWorker, WireEvent } from "./protocol.ts";
 import type { DatabaseEvents, Durability } from "./types.ts";
@@ -73,6 +74,11 @@ export class Client {
   call<K extends Op>(op: K, args: Args<K>, extras: CallExtras = {}): Promise<Result<K>> {
     const { tx, durability, signal, transfer } = extras;
     if (this.#over) return Promise.reject(this.#over);
+    try {
+      checkSignal(signal);
+    } catch (error) {
+      return Promise.reject(error);
+    }
     if (signal?.aborted) return Promise.reject(aborted(signal));
     const id = ++this.#last;
     const call: Call = { id, request: { op, ...args } as Request };

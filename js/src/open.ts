@@ -3,6 +3,7 @@
 // The rule it keeps: either a database that is open, recovered and alone on its storage, or an error and no
 // worker left behind.
 
+import { checkDurability, checkSignal, oneOf } from "./checks.ts";
 import { aborted } from "./client.ts";
 import { Database } from "./database.ts";
 import { DataSyncError } from "./errors.ts";
@@ -19,7 +20,7 @@ import type { Backend, DatabaseInfo, OpenOptions, StoreFile } from "./types.ts";
  * `Unsupported`, `NotFound`, `Full`, `Environment` (the message says what to change), `Misuse`.
  */
 export async function open(options: OpenOptions | string): Promise<Database> {
-  const given = typeof options === "string" ? { name: options } : options;
+  const given = typeof options === "string" ? { name: options } : ((options as OpenOptions | undefined) ?? ({} as OpenOptions));
   const { signal, workerUrl, wire } = checked(given);
   checkPage();
   if (signal?.aborted) throw aborted(signal);
@@ -43,6 +44,9 @@ export async function open(options: OpenOptions | string): Promise<Database> {
 /** Makes the database `name` of a store's raw files (`exportStore`, or a native `.datasync` directory). */
 export async function importStore(files: readonly StoreFile[], options: OpenOptions): Promise<void> {
   const { workerUrl, wire } = checked(options);
+  if (!Array.isArray(files) || !files.every(isFile)) {
+    throw new DataSyncError("Misuse", "importStore takes an array of { name, bytes }, as exportStore gives it: a string and a Uint8Array each.");
+  }
   checkPage();
   const { client, module } = await launch(workerUrl);
   try {
@@ -66,7 +70,6 @@ export async function list(): Promise<DatabaseInfo[]> {
 
 const STORED: readonly unknown[] = ["opfs", "indexeddb"];
 const BACKENDS: readonly unknown[] = [...STORED, "memory"];
-const DURABILITIES: readonly unknown[] = ["durable", "applied", "witnessed"];
 const INTEGERS: readonly unknown[] = ["auto", "bigint", "number"];
 const CHECKSUMS: readonly unknown[] = ["crc32", "xxh3"];
 
@@ -74,9 +77,14 @@ function checked(options: OpenOptions): Pick<OpenOptions, "signal" | "workerUrl"
   const { signal, workerUrl, wasmUrl, ...rest } = options;
   checkName(rest.name);
   oneOf("backend", rest.backend, BACKENDS);
-  oneOf("durability", rest.durability, DURABILITIES);
+  checkDurability(rest.durability);
   oneOf("integers", rest.integers, INTEGERS);
   oneOf("checksum", rest.checksum, CHECKSUMS);
+  for (const name of ["create", "readOnly", "foreignKeys"] as const) oneOf(name, rest[name], [true, false]);
+  if (rest.wait !== undefined && typeof rest.wait !== "boolean" && !(Number.isSafeInteger(rest.wait) && rest.wait >= 0)) {
+    throw new DataSyncError("Misuse", `wait must be true, false or a whole number of milliseconds; it is ${String(rest.wait)}.`);
+  }
+  checkSignal(signal);
   for (const name of ["segmentBytes", "logCapBytes", "cacheBytes", "residentLimitBytes"] as const) {
     const value = rest[name];
     if (value !== undefined && !(Number.isSafeInteger(value) && value > 0)) {
@@ -84,11 +92,18 @@ function checked(options: OpenOptions): Pick<OpenOptions, "signal" | "workerUrl"
     }
   }
   const wire: WireOptions = { ...rest };
-  if (wasmUrl !== undefined) wire.wasmUrl = new URL(wasmUrl, globalThis.location?.href).href;
-  return { ...(signal && { signal }), ...(workerUrl !== undefined && { workerUrl }), wire };
+  if (wasmUrl !== undefined) wire.wasmUrl = absolute("wasmUrl", wasmUrl);
+  return { ...(signal && { signal }), ...(workerUrl !== undefined && { workerUrl: absolute("workerUrl", workerUrl) }), wire };
 }
 
-function oneOf(option: string, value: unknown, allowed: readonly unknown[]): void {
-  if (value === undefined || allowed.includes(value)) return;
-  throw new DataSyncError("Misuse", `${option} must be one of ${allowed.join(", ")}; it is ${String(value)}.`);
+function absolute(option: string, url: string | URL): string {
+  try {
+    return new URL(url, globalThis.location?.href).href;
+  } catch {
+    throw new DataSyncError("Misuse", `${option} is no address: ${String(url)}.`);
+  }
+}
+
+function isFile(file: Partial<StoreFile> | null): boolean {
+  return typeof file?.name === "string" && file.bytes instanceof Uint8Array;
 }

@@ -3,6 +3,7 @@
 // Must not know the queue in the worker. The rule it keeps: when `inTransaction` settles, the transaction is
 // over: committed and acknowledged if it resolves, gone without a trace if it rejects (or `Indeterminate`).
 
+import { checkDurability, checkFunction, checkMode, checkMs } from "./checks.ts";
 import type { Client } from "./client.ts";
 import { aborted } from "./client.ts";
 import { asError, DataSyncError } from "./errors.ts";
@@ -72,6 +73,11 @@ export async function inTransaction<T>(
 ): Promise<T> {
   const { client, integers } = stage;
   const { signal, mode = "immediate", timeoutMs, idleMs } = options;
+  checkFunction("transaction", body);
+  checkMode(mode);
+  checkDurability(options.durability);
+  checkMs("timeoutMs", timeoutMs);
+  checkMs("idleMs", idleMs);
   const limits = { ...(timeoutMs === undefined ? {} : { timeoutMs }), ...(idleMs === undefined ? {} : { idleMs }) };
   await client.call("begin", { id, mode, ...limits }, { signal });
   const tx = new Transaction(client, id, integers);
