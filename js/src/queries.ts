@@ -52,7 +52,7 @@ export abstract class Queries {
 
   /**
    * Runs every statement of `sql`, one after the other. An error stops it: what the statements before had
-   * committed stays. Parameters by position are used up in the order of the statements.
+   * committed stays, and a transaction that they had begun is rolled back. Parameters by position are used up in the order of the statements.
    */
   async exec(sql: string, params?: Params, options: CallOptions = {}): Promise<ExecResult> {
     const args = { sql: checkSql(sql), params: toWire(params), keep: "nothing" as const };

@@ -154,22 +154,26 @@ export class Runner {
 
   async #run(sql: string, supply: Supply, keep: Args<"run">["keep"]): Promise<Result<"run">> {
     const { raw } = this.#engine;
-    let statements = 0, changes = 0, from = 0;
+    let statements = 0, changes = 0, from = 0, inside = true;
     let steps: WireStep[] = [];
-    for (;;) {
-      const held = await this.#statements.take(sql, from);
-      if (!held) break;
-      const last = Statements.last(held), end = held.prepared.tail;
-      const want = keep === "nothing" ? "nothing" : "rows";
-      const { rows, ...done } = await this.#use(held, supply, want, last);
-      const step = { end, rows, ...done };
-      if (keep === "all") steps.push(step);
-      else if (rows) steps = [step];
-      statements += 1;
-      changes += done.changes;
-      from = end;
-      if (last) break;
-      await this.#breathe(!this.#changed);
+    try {
+      for (let last = false; !last; statements += 1) {
+        const held = await this.#statements.take(sql, from);
+        if (!held) break;
+        last = Statements.last(held);
+        if (statements === 0 && !last) inside = raw.inTransaction();
+        const { rows, ...done } = await this.#use(held, supply, keep === "nothing" ? "nothing" : "rows", last);
+        from = held.prepared.tail;
+        const step = { end: from, rows, ...done };
+        if (keep === "all") steps.push(step);
+        else if (rows) steps = [step];
+        changes += done.changes;
+        if (!last) await this.#breathe(!this.#changed);
+      }
+    } catch (error) {
+      // A transaction that a script has begun does not outlive its failure: others' calls would run in it.
+      if (!inside && this.inTransaction()) await this.#plain("ROLLBACK");
+      throw error;
     }
     return { changes, lastInsertRowid: shrink(raw.lastInsertRowid()), statements, steps };
   }

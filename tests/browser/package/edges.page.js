@@ -21,6 +21,34 @@ export const edges = {
     equal(await values(db), "1,2,3,4,5");
   },
 
+  async a_script_that_fails_leaves_no_transaction_open(use) {
+    let db = await use.db();
+    await db.exec("CREATE TABLE t(a)");
+    await fails(db.exec("INSERT INTO t VALUES (1); BEGIN; INSERT INTO t VALUES (2); INSERT INTO nowhere VALUES (3); COMMIT"), "Sql", /nowhere/);
+    await fails(db.query("SAVEPOINT s; INSERT INTO t VALUES (4); SELEC"), "Sql");
+    // Of somebody who knows nothing of the script: acknowledged is committed.
+    await db.exec("INSERT INTO t VALUES (5)");
+    equal(await values(db), "1,5");
+    // One that was open before is its owner's to end.
+    await db.exec("BEGIN");
+    await fails(db.exec("INSERT INTO t VALUES (6); SELEC"), "Sql");
+    await db.exec("COMMIT");
+    if (use.keeps) {
+      db.terminate();
+      db = await use.db();
+    }
+    equal(await values(db), "1,5,6");
+  },
+
+  async sql_that_sqlite_would_see_a_part_of_is_refused(use) {
+    const db = await use.db();
+    await db.exec("CREATE TABLE t(a)");
+    const sql = "INSERT INTO t VALUES (1);\0 INSERT INTO t VALUES (2)";
+    for (const call of [db.exec(sql), db.query(sql), db.prepare(sql), db.batch([sql]), db.batch([[sql]])]) await fails(call, "Misuse", /NUL/);
+    await db.exec("INSERT INTO t VALUES (?)", ["a\0b"]);
+    equal(await db.query("SELECT a FROM t"), [{ a: "a\0b" }]);
+  },
+
   async what_was_set_on_the_connection_stays_set_over_an_import(use) {
     const db = await use.db();
     await db.exec("CREATE TABLE p(a PRIMARY KEY); CREATE TABLE t(a REFERENCES p); PRAGMA cache_size = 77");
