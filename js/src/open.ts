@@ -6,7 +6,7 @@
 import { checkDurability, checkSignal, oneOf } from "./checks.ts";
 import { aborted } from "./client.ts";
 import { Database } from "./database.ts";
-import { DataSyncError } from "./errors.ts";
+import { asError, DataSyncError } from "./errors.ts";
 import { checkPage } from "./environment.ts";
 import { launch } from "./launch.ts";
 import { checkName, destroyAt, everywhere } from "./places.ts";
@@ -60,12 +60,12 @@ export async function importStore(files: readonly StoreFile[], options: OpenOpti
 export async function destroy(name: string, options: { backend?: Exclude<Backend, "memory"> } = {}): Promise<void> {
   checkName(name);
   oneOf("backend", options.backend, STORED);
-  await destroyAt(name, options.backend);
+  await destroyAt(name, options.backend).catch(rethrow);
 }
 
 /** The databases of this origin. */
 export async function list(): Promise<DatabaseInfo[]> {
-  return everywhere();
+  return everywhere().catch(rethrow);
 }
 
 const STORED: readonly unknown[] = ["opfs", "indexeddb"];
@@ -94,6 +94,11 @@ function checked(options: OpenOptions): Pick<OpenOptions, "signal" | "workerUrl"
   const wire: WireOptions = { ...rest };
   if (wasmUrl !== undefined) wire.wasmUrl = absolute("wasmUrl", wasmUrl);
   return { ...(signal && { signal }), ...(workerUrl !== undefined && { workerUrl: absolute("workerUrl", workerUrl) }), wire };
+}
+
+/** What a browser throws has no kind. */
+function rethrow(error: unknown): never {
+  throw asError(error);
 }
 
 function absolute(option: string, url: string | URL): string {

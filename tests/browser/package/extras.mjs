@@ -383,6 +383,19 @@ export const extras = {
     );
   },
 
+  async where_web_locks_are_refused_memory_works_and_the_rest_is_told({ context, app, visit, ready }) {
+    const refusing = 'LockManager.prototype.request = () => Promise.reject(new DOMException("no origin", "SecurityError"));\n';
+    return altered(app, { isolated: false }, (text) => refusing + text, async (origin) =>
+      visit(context, origin, app.page, async ({ page, printed }) => {
+        await ready(page, printed);
+        const memory = await page.evaluate(`${OPEN}({ name: "lockless", backend: "memory" })`);
+        if (memory !== "open") return memory;
+        const opfs = await page.evaluate(`${OPEN}({ name: "lockless", backend: "opfs" })`);
+        return /^Environment: .*Web Locks.*no origin/.test(opfs) ? undefined : opfs;
+      }),
+    );
+  },
+
   async the_plans_surface_behaves_as_its_names_say({ context, app, visit, ready }) {
     return visit(context, app, app.page, async ({ page, printed }) => {
       await ready(page, printed);
