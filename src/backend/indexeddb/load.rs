@@ -7,7 +7,8 @@ use js_sys::Array;
 use wasm_bindgen::{JsCast, JsValue, closure::Closure};
 
 use super::js::{
-    Database, Request, Store, Transaction, UNANSWERED, end_of, factory, patiently, promise_of, property, result_of,
+    Database, Request, Store, Transaction, UNANSWERED, end_of, factory, patiently, promise_of, property,
+    result_of,
 };
 use super::records::{LINKS, STORES, VERSION, begin, create_stores, link_of, load, number, put_takeover};
 use super::trouble::trouble;

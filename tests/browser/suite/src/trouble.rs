@@ -202,7 +202,10 @@ pub fn read_that_is_never_answered_connects_anew_and_then_says_so() {
 
 pub fn opening_that_is_never_answered_says_so_and_holds_nothing() {
     // Patience in hundredths.
-    script("const old = setTimeout; globalThis.setTimeout = (call, ms, ...words) => old(call, ms / 100, ...words);", &[]);
+    script(
+        "const old = setTimeout; globalThis.setTimeout = (call, ms, ...words) => old(call, ms / 100, ...words);",
+        &[],
+    );
     let medium = OnDemand::new();
     let expected = crashed(&medium);
     let late = "const real = old.apply(this, given), seen = {};
