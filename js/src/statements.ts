@@ -134,7 +134,7 @@ export class Statements {
 
   /** Whether `held` looks for damage, and would tell of it in rows. */
   static checks(held: Held): boolean {
-    return CHECKS.test(held.text);
+    return held.prepared.readonly && CHECKS.test(held.text);
   }
 
   /** Throws if `held` would begin or end a transaction. */

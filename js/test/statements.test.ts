@@ -63,4 +63,6 @@ test("a_deposed_tab_that_looks_for_damage_is_told_fenced_and_no_damage", async (
     await assert.rejects(call({ op: "statement", statement, params: undefined, want: "first" }), { kind: "Fenced" }, sql);
   }
   await run("SELECT");
+  // One that only speaks of it has changed something: it must not fail behind that.
+  await run("PUT ? -- integrity_check", [1]);
 });
