@@ -16,7 +16,7 @@ import type { Backend, DatabaseInfo, OpenOptions, StoreFile } from "./types.ts";
 /**
  * Opens the database `name`, or makes it. What an earlier life acknowledged is there, whatever ended it.
  *
- * Fails with `Busy` if somebody else has it open (`wait` waits), `Lost` if the browser removed it, `Corrupt`,
+ * Fails with `Busy` if somebody else has it open (`wait` waits) or the browser does not answer, `Lost` if the browser removed it, `Corrupt`,
  * `Unsupported`, `NotFound`, `Full`, `Environment` (the message says what to change), `Misuse`.
  */
 export async function open(options: OpenOptions | string): Promise<Database> {

@@ -7,7 +7,7 @@ import { start, type RawMedium } from "../src/engine.ts";
 import { destroyAt, isIn } from "../src/places.ts";
 import { connectionOf } from "../src/waiting.ts";
 import { mourn } from "../src/witness.ts";
-import { rest } from "./fake.ts";
+import { opened, rest } from "./fake.ts";
 
 /** Calls `use` with these in the place of the browser's, and with patience in hundredths. */
 async function among(globals: object, use: () => Promise<void>): Promise<void> {
@@ -46,6 +46,19 @@ test("a_browser_that_does_not_answer_is_not_waited_for_for_ever", async () => {
     await mourn("t", ["indexeddb"]);
     await assert.rejects(isIn("t", "indexeddb"), { kind: "Busy", message: /other tabs/ });
     await assert.rejects(destroyAt("t", "indexeddb"), { kind: "Busy", message: /another tab/ });
+  });
+});
+
+test("a_file_that_never_becomes_ready_holds_no_call", async () => {
+  await among({}, async () => {
+    const { session, posted, run } = await opened();
+    session.refill = never;
+    await run("PUT ?", [1]);
+    await rest(2_000);
+    const late = new Promise((_, reject) => setTimeout(reject, 100_000, new Error("it waits")));
+    await Promise.race([run("PUT ?", [2]), late]);
+    const told = posted.flatMap((message) => (message.type === "event" && message.event.name === "error" ? [message.event.data] : []));
+    assert.deepEqual([told.length, (told[0] as { kind?: string }).kind], [1, "Io"]);
   });
 });
 
