@@ -34,7 +34,8 @@ export function itemsToWire(items: readonly BatchItem[]): WireItem[] {
   throw new DataSyncError("Misuse", "batch takes an array of its items.");
 }
 
-function itemToWire(item: BatchItem): WireItem {
+/** One of them. */
+export function itemToWire(item: BatchItem): WireItem {
   if (typeof item === "string") return { sql: item, params: undefined };
   if (Array.isArray(item)) {
     const [sql, params] = item as readonly [string, Params?];
