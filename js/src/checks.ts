@@ -23,9 +23,9 @@ export function checkMode(value: unknown): void {
   oneOf("mode", value, MODES);
 }
 
-/** Throws unless `signal` is left out or can say that it was aborted. */
+/** Throws unless `signal` is left out (as `fetch` takes it: null too) or can say that it was aborted. */
 export function checkSignal(signal: unknown): void {
-  if (signal === undefined || typeof (signal as AbortSignal | null)?.addEventListener === "function") return;
+  if (signal === undefined || signal === null || typeof (signal as AbortSignal).addEventListener === "function") return;
   throw new DataSyncError("Misuse", "signal must be an AbortSignal: pass controller.signal.");
 }
 

@@ -79,6 +79,9 @@ test("what_a_call_asks_for_is_known_or_refused", async () => {
   const { client: one, sent } = client();
   const port: Port = { client: one, tx: undefined, integers: "auto", durability: "durable", check: () => {} };
   await assert.rejects(one.call("stats", {}, { signal: {} as never }), misuse(/AbortSignal/));
+  void one.call("stats", {}, { signal: null as never });
+  await Promise.resolve();
+  assert.equal(sent.splice(0).length, 1);
   await assert.rejects(iterateOn(port, "GET", undefined, { durability: "witnesed" as never }).next(), misuse(/durability/));
   const stage: Stage = { client: one, integers: "auto", durability: "durable", inside: () => {} };
   const begin = (body: unknown, options: object) => inTransaction(stage, 1, body as never, options);
