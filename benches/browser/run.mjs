@@ -70,7 +70,7 @@ async function carryOut(plan, profile) {
   const answered = new Promise((finish) => (desk = { plan, finish }));
   const onLine = asked.verbose ? (line) => line.includes("CONSOLE") && console.error(`  ${line}`) : undefined;
   const flags = ["--enable-blink-features=ForceEagerMeasureMemory"];
-  const browser = startChromium(`${server.url}/benches/browser/page/bench.html`, profile, { onLine, flags });
+  const browser = startChromium(`${server.url}/benches/browser/page/bench.page`, profile, { onLine, flags });
   desk.browser = browser;
   const ended = browser.ended.then(() => ({ error: "the browser ended by itself" }));
   const result = await Promise.race([answered, ended]);

@@ -4,7 +4,7 @@
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { createServer } from "node:http";
-import { extname, join, normalize, sep } from "node:path";
+import { basename, extname, join, normalize, sep } from "node:path";
 
 const TYPES = {
   ".html": "text/html; charset=utf-8",
@@ -13,6 +13,9 @@ const TYPES = {
   ".json": "application/json",
   ".wasm": "application/wasm",
 };
+
+/** What the address of a page ends with that is nothing but its module: `NAME.page` loads `NAME.page.js`. */
+const PAGE = ".page";
 
 /**
  * Serves the folder `root`. `routes` maps a path to a function of the request's body (text) that returns text or
@@ -29,6 +32,7 @@ export async function serve(root, routes, { isolated = true, folders = {}, heade
     const path = decodeURIComponent(new URL(request.url, "http://localhost").pathname);
     Object.entries(headers[path] ?? {}).forEach(([name, value]) => response.setHeader(name, value));
     try {
+      if (path.endsWith(PAGE)) return page(response, path);
       if (routes[path]) return answer(response, await routes[path](await bodyOf(request)));
       await sendFile(response, resolve(root, folders, path), request);
     } catch (error) {
@@ -56,6 +60,22 @@ function resolve(root, folders, path) {
   const file = normalize(join(base, tail));
   if (!file.startsWith(normalize(base) + sep)) throw Object.assign(new Error("outside"), { code: "ENOENT" });
   return file;
+}
+
+function page(response, path) {
+  response.setHeader("Content-Type", TYPES[".html"]);
+  response.end(`<!doctype html>
+<html lang="en">
+  <head>
+    <meta charset="utf-8">
+    <title>DataSync: ${basename(path, PAGE)}</title>
+    <link rel="icon" href="data:,">
+  </head>
+  <body>
+    <script type="module" src="./${basename(path)}.js"></script>
+  </body>
+</html>
+`);
 }
 
 async function sendFile(response, file, request) {

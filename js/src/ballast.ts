@@ -4,12 +4,16 @@
 // browser then drops what lies behind it, or everything (decision 0018). Once as much was written as LevelDB keeps in
 // memory, what it holds is in tables and its log is a new one. Must not know the store: it has a database of its own.
 
+import { connectionOf, endOf, inTime } from "./waiting.ts";
+
 /** Pieces: 4.1 MiB in all, where LevelDB keeps 4 MiB in memory at most. Half of that was seen to do. */
 const BALLAST = 70;
 /** Larger values are kept in files of their own, and would not count. */
 const PIECE = 60 << 10;
 
 const NAME = "datasync-ballast";
+/** Whoever opens a database waits so long for each step, ms: it is a help, and no condition. */
+const PATIENCE_MS = 10_000;
 
 /** Whether this browser's IndexedDB is LevelDB. */
 export function needsBallast(): boolean {
@@ -20,35 +24,20 @@ export function needsBallast(): boolean {
 export async function throwBallast(): Promise<void> {
   let database: IDBDatabase | undefined;
   try {
-    database = await open();
+    const request = indexedDB.open(NAME, 1);
+    request.onupgradeneeded = () => request.result.createObjectStore("pieces");
+    database = await connectionOf(request, PATIENCE_MS);
     const pieces = database.transaction("pieces", "readwrite", { durability: "relaxed" });
     const piece = new Uint8Array(PIECE);
     for (let at = 0; at < BALLAST; at += 1) pieces.objectStore("pieces").put(piece, at);
-    await end(pieces);
+    await inTime(PATIENCE_MS, endOf(pieces));
     // LevelDB looks at how much it holds when the next record comes.
     const gone = database.transaction("pieces", "readwrite", { durability: "strict" });
     gone.objectStore("pieces").clear();
-    await end(gone);
+    await inTime(PATIENCE_MS, endOf(gone));
   } catch {
     // Full, or refused: whoever commits next is told.
   } finally {
     database?.close();
   }
-}
-
-function open(): Promise<IDBDatabase> {
-  return new Promise((resolve, reject) => {
-    const request = indexedDB.open(NAME, 1);
-    request.onupgradeneeded = () => request.result.createObjectStore("pieces");
-    request.onsuccess = () => resolve(request.result);
-    request.onerror = () => reject(request.error);
-    request.onblocked = () => reject(new Error("blocked"));
-  });
-}
-
-function end(transaction: IDBTransaction): Promise<void> {
-  return new Promise((resolve, reject) => {
-    transaction.oncomplete = () => resolve();
-    transaction.onabort = () => reject(transaction.error);
-  });
 }

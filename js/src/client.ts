@@ -4,6 +4,7 @@
 // keeps: every call settles exactly once, also when the worker dies: with `Indeterminate` where a change may
 // have become durable, with `Closed` where nothing can have.
 
+import { checkSignal } from "./checks.ts";
 import { asError, DataSyncError, errorOf } from "./errors.ts";
 import type { Answer, Args, Call, FromWorker, Op, Request, Result, ToWorker, WireEvent } from "./protocol.ts";
 import type { DatabaseEvents, Durability } from "./types.ts";
@@ -14,6 +15,12 @@ export interface CallExtras {
   durability?: Durability | undefined;
   signal?: AbortSignal | undefined;
   transfer?: Transferable[];
+}
+
+/** A call on its way, and what moves with it. */
+interface Outgoing {
+  call: Call;
+  transfer: Transferable[];
 }
 
 interface Waiting {
@@ -41,8 +48,7 @@ export class Client {
 
   readonly #worker: Worker;
   readonly #waiting = new Map<number, Waiting>();
-  #outgoing: Call[] = [];
-  #transfer: Transferable[] = [];
+  #outgoing: Outgoing[] = [];
   #last = 0;
   #over: DataSyncError | undefined;
   readonly #watch = new AbortController();
@@ -68,6 +74,11 @@ export class Client {
   call<K extends Op>(op: K, args: Args<K>, extras: CallExtras = {}): Promise<Result<K>> {
     const { tx, durability, signal, transfer } = extras;
     if (this.#over) return Promise.reject(this.#over);
+    try {
+      checkSignal(signal);
+    } catch (error) {
+      return Promise.reject(error);
+    }
     if (signal?.aborted) return Promise.reject(aborted(signal));
     const id = ++this.#last;
     const call: Call = { id, request: { op, ...args } as Request };
@@ -79,8 +90,7 @@ export class Client {
       const done = () => signal?.removeEventListener("abort", abort);
       this.#waiting.set(id, { op, tx, sent: false, resolve: resolve as (value: unknown) => void, reject, done });
       if (this.#outgoing.length === 0) queueMicrotask(() => this.#send());
-      this.#outgoing.push(call);
-      if (transfer) this.#transfer.push(...transfer);
+      this.#outgoing.push({ call, transfer: transfer ?? [] });
     });
   }
 
@@ -106,19 +116,27 @@ export class Client {
   }
 
   #send(): void {
-    const calls = this.#outgoing, transfer = this.#transfer;
+    const outgoing = this.#outgoing;
     this.#outgoing = [];
-    this.#transfer = [];
-    if (calls.length === 0) return;
-    for (const call of calls) {
+    for (const { call } of outgoing) {
       const waiting = this.#waiting.get(call.id);
       if (waiting) waiting.sent = true;
     }
+    if (outgoing.length > 0) this.#sendAll(outgoing);
+  }
+
+  #sendAll(outgoing: Outgoing[]): void {
     try {
-      this.#post({ type: "calls", calls }, transfer);
+      this.#post({ type: "calls", calls: outgoing.map(({ call }) => call) }, outgoing.flatMap(({ transfer }) => transfer));
     } catch (error) {
+      const [first, ...others] = outgoing as [Outgoing, ...Outgoing[]];
+      if (others.length > 0) {
+        // Nothing has left: the others are not to blame.
+        for (const one of outgoing) this.#sendAll([one]);
+        return;
+      }
       const message = `the arguments cannot be sent to the worker: ${asError(error).message}`;
-      for (const call of calls) this.#settle({ id: call.id, error: { kind: "Misuse", message } });
+      this.#settle({ id: first.call.id, error: { kind: "Misuse", message } });
     }
   }
 
@@ -161,7 +179,7 @@ export class Client {
       this.#post({ type: "cancel", id });
       return;
     }
-    this.#outgoing = this.#outgoing.filter((call) => call.id !== id);
+    this.#outgoing = this.#outgoing.filter(({ call }) => call.id !== id);
     this.#waiting.delete(id);
     waiting.done();
     waiting.reject(aborted(signal));

@@ -3,13 +3,14 @@
 // Must not know the worker's inside, nor how it was started. The rule it keeps: after `close`, or when the
 // worker is gone, every call says so at once.
 
+import { checkFunction, checkMode } from "./checks.ts";
 import type { Client } from "./client.ts";
 import { DataSyncError, errorOf } from "./errors.ts";
 import { Listeners, type Listener } from "./events.ts";
 import { isolationHeaders } from "./environment.ts";
 import type { WireEvent } from "./protocol.ts";
 import { callOn, Queries, type Port } from "./queries.ts";
-import { fromWire, itemToWire } from "./rows.ts";
+import { fromWire, itemsToWire } from "./rows.ts";
 import { beginSession, checkChanges, type ChangeSession } from "./session.ts";
 import { inTransaction, type Stage, type Transaction } from "./transaction.ts";
 import { exportStream, importFrom, type ImportSource } from "./transfer.ts";
@@ -76,7 +77,8 @@ export class Database extends Queries {
   async batch(
     items: readonly BatchItem[], options: CallOptions & Pick<TransactionSettings, "mode"> = {},
   ): Promise<BatchResult[]> {
-    const wired = items.map(itemToWire);
+    checkMode(options.mode);
+    const wired = itemsToWire(items);
     const transfer = wired.flatMap((item) => (item.rows === undefined ? [] : [item.rows.buffer as ArrayBuffer]));
     const args = { items: wired, mode: options.mode ?? "immediate" };
     const results = await callOn(this.port, "batch", args, options, transfer);
@@ -111,7 +113,10 @@ export class Database extends Queries {
     return new Uint8Array(await new Response(this.export(options) as BodyInit).arrayBuffer());
   }
 
-  /** Replaces everything by the SQLite file `source`, in one commit: either all of it or nothing. */
+  /**
+   * Replaces everything by the SQLite file `source`, in one commit: either all of it or nothing. What was set with PRAGMA
+   * stays set; temporary tables, attached databases and sessions are over.
+   */
   async import(source: ImportSource, options: ImportOptions = {}): Promise<void> {
     this.#check();
     await importFrom(this.port, ++this.#lastId, source, options);
@@ -151,6 +156,7 @@ export class Database extends Queries {
 
   /** Calls `listener` for every event of this name. Returns what takes it away again. */
   on<Name extends keyof DatabaseEvents>(name: Name, listener: Listener<Name>): () => void {
+    checkFunction("on", listener);
     this.#listeners.add(name, listener);
     this.port.client.watch(this.#listeners.names());
     return () => this.off(name, listener);

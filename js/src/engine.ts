@@ -3,7 +3,8 @@
 // Must not know messages. The rule it keeps: a call that may read the medium goes through here, so that the
 // form that can be suspended is used where (and only where) the medium must be waited for.
 
-import { DataSyncError } from "./errors.ts";
+import { DataSyncError, partsOf, type ErrorKind } from "./errors.ts";
+import { inTime } from "./waiting.ts";
 
 /** What `prepare` gives. */
 export interface Prepared {
@@ -67,6 +68,8 @@ export interface RawSession {
 /** A medium before it is recovered. */
 export interface RawMedium {
   start(options: string): RawSession;
+  /** As a session's, once `start` has failed. */
+  owned(): Promise<void>;
 }
 
 /** The methods that may read the medium: each exists as `x` and as `x_jspi`. */
@@ -84,6 +87,10 @@ export type Waiting = "never" | "suspended" | "blocked";
 
 /** How long the browser may take to say whose the database is, ms. */
 const OWNED_MS = 30_000;
+
+/** How an opening fails that reads what is not its own any more, and how the browser says that it is so. */
+const SUSPECT: ReadonlySet<ErrorKind> = new Set<ErrorKind>(["Corrupt", "AlgoMismatch", "NotAStore", "Unsupported", "Poisoned"]);
+const TAKEN: ReadonlySet<ErrorKind> = new Set<ErrorKind>(["Fenced", "Lost"]);
 
 /** A session, called in the form that fits. */
 export class Engine {
@@ -121,22 +128,24 @@ export class Engine {
 
   /** Rejects with `Fenced` or `Lost` if the database is no longer this worker's, with `Io` if the browser does not say. */
   async owned(): Promise<void> {
-    let timer;
-    const late = new Promise<never>((_, reject) => {
-      const error = new DataSyncError("Io", "The browser does not say whose the database is now. Reload the page.");
-      timer = setTimeout(reject, OWNED_MS, error);
-    });
-    try {
-      await Promise.race([this.raw.owned(), late]);
-    } finally {
-      clearTimeout(timer);
-    }
+    await ownedInTime(this.raw);
   }
 }
 
 /** Starts a session on `medium`: reads and recovers what is there. */
 export async function start(medium: RawMedium, options: string, waiting: Waiting): Promise<Engine> {
-  return new Engine((await invoke(medium, "start", waiting === "suspended", [options])) as RawSession, waiting);
+  try {
+    return new Engine((await invoke(medium, "start", waiting === "suspended", [options])) as RawSession, waiting);
+  } catch (error) {
+    if (!SUSPECT.has(partsOf(error).kind)) throw error;
+    // What looks damaged may be what another tab has written since it took the database over.
+    throw await ownedInTime(medium).then(() => error, (why: unknown) => (TAKEN.has(partsOf(why).kind) ? why : error));
+  }
+}
+
+function ownedInTime(whose: Pick<RawMedium, "owned">): Promise<void> {
+  const error = new DataSyncError("Io", "The browser does not say whose the database is now. Reload the page.");
+  return inTime(OWNED_MS, whose.owned(), error);
 }
 
 function invoke(target: object, method: string, suspends: boolean, args: unknown[]): unknown {

@@ -15,7 +15,7 @@ export type ErrorKind =
   | "TooLarge"
   /** The call itself is wrong. Fix the caller; nothing was changed. */
   | "Misuse"
-  /** Somebody else has the database open: another tab, or this page. The message names the way out. */
+  /** Somebody else has the database open: another tab, or this page; or the browser does not say. The message names the way out. */
   | "Busy"
   /** There is nothing under this name, and creating was not asked for. */
   | "NotFound"

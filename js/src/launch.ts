@@ -20,6 +20,9 @@ let compiled: WebAssembly.Module | undefined;
 /** Whether the worker's file could not be loaded in this page before. */
 let fileFails = false;
 
+/** A worker may take so long to load and to say that it runs, ms. */
+const START_MS = 60_000;
+
 /** Starts a worker. */
 export async function launch(workerUrl: string | URL | undefined): Promise<Launched> {
   if (workerUrl !== undefined) return started(new URL(workerUrl, globalThis.location?.href).href, () => at(workerUrl));
@@ -69,14 +72,19 @@ function started(what: string, make: () => Worker): Promise<Launched> {
       reject(workerFailed(what, error instanceof Error ? error.message : String(error)));
       return;
     }
+    const fail = (why: string) => {
+      worker.terminate();
+      reject(workerFailed(what, why));
+    };
+    const late = setTimeout(fail, START_MS, "it says nothing");
     worker.onerror = (event) => {
       event.preventDefault();
-      worker.terminate();
-      reject(workerFailed(what, event.message || "it could not be loaded"));
+      fail(event.message || "it could not be loaded");
     };
     worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
-      if (data.type !== "ready") {
-        reject(new DataSyncError("Misuse", `The worker spoke out of turn ("${String(data.type)}"). Is workerUrl ours?`));
+      clearTimeout(late);
+      if (data?.type !== "ready") {
+        reject(new DataSyncError("Misuse", `The worker spoke out of turn ("${String(data?.type)}"). Is workerUrl ours?`));
         worker.terminate();
         return;
       }

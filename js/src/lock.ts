@@ -3,7 +3,7 @@
 // Must not know storage. The rule it keeps: nobody touches the storage without the lock; a waiter that gives up
 // leaves nothing behind.
 
-import { DataSyncError } from "./errors.ts";
+import { asError, DataSyncError } from "./errors.ts";
 
 /** A lock that is held. */
 export interface Lock {
@@ -15,20 +15,24 @@ export async function take(
   id: string, name: string, wait: boolean | number, wanted: (by: string) => void,
 ): Promise<Lock> {
   const channel = new BroadcastChannel(id);
-  const release = (await hold(id, { ifAvailable: true })) ?? (await waitFor(id, wait, channel));
-  if (!release) {
+  let release: (() => void) | undefined;
+  try {
+    release = (await hold(id, { ifAvailable: true })) ?? (await waitFor(id, wait, channel));
+    if (!release) throw busy(name, wait);
+  } catch (error) {
     channel.close();
-    throw busy(name, wait);
+    throw error;
   }
   channel.onmessage = ({ data }: MessageEvent<{ wanted?: string } | null>) => {
     if (typeof data?.wanted === "string") wanted(data.wanted);
   };
   // Those who wait have asked a holder that is gone.
   channel.postMessage({ taken: true });
+  const held = release;
   return {
     release() {
       channel.close();
-      release();
+      held();
     },
   };
 }
@@ -57,9 +61,17 @@ function hold(id: string, options: LockOptions): Promise<(() => void) | undefine
     };
     navigator.locks.request(id, options, held).catch((error: unknown) => {
       if (options.signal?.aborted) resolve(undefined);
-      else reject(error);
+      else reject(refused(error));
     });
   });
+}
+
+function refused(error: unknown): DataSyncError {
+  return new DataSyncError(
+    "Environment",
+    `The browser refuses Web Locks here (${asError(error).message}): a sandboxed frame, or site data blocked in the settings. Give the ` +
+      'frame allow-same-origin and allow this site to store data, or open with backend: "memory".',
+  );
 }
 
 function busy(name: string, wait: boolean | number): DataSyncError {

@@ -14,11 +14,14 @@ import { failed, Settling, type Outgoing } from "./settling.ts";
 import { SyncTimer } from "./autosync.ts";
 import { transfersOf } from "./transfers.ts";
 import type { Durability } from "./types.ts";
+import { inTime } from "./waiting.ts";
 
 /** How long a turn executes before its answers leave, and a call before messages are let in, ms. */
 const TURN_MS = 50;
 /** How often files are made ready although calls keep coming, ms: that waits for the browser. */
 const REFILL_MS = 200;
+/** How long the browser may take for it, ms. */
+const REFILL_LATE_MS = 15_000;
 /**
  * How long after the last call background work begins at the earliest, ms. Between awaited calls is no time for it:
  * a fold that comes later, when the log has reached its cap, writes each block once for more commits.
@@ -409,7 +412,9 @@ export class Mailbox {
 
   #refill(engine: Engine): Promise<boolean> {
     this.#refilled = this.#world.now();
-    return engine.raw.refill();
+    // Calls wait behind it: a browser that says nothing must not hold them for ever.
+    const late = new DataSyncError("Io", "The browser does not answer for a file that is made ready. Calls go on without it; reload the page if it stays so.");
+    return inTime(REFILL_LATE_MS, engine.raw.refill(), late);
   }
 
   /** Lets messages in now and then. `stoppable`: stopping the call here leaves nothing of it behind. */

@@ -3,9 +3,10 @@
 // The rule it keeps: either a database that is open, recovered and alone on its storage, or an error and no
 // worker left behind.
 
+import { checkDurability, checkSignal, oneOf } from "./checks.ts";
 import { aborted } from "./client.ts";
 import { Database } from "./database.ts";
-import { DataSyncError } from "./errors.ts";
+import { asError, DataSyncError } from "./errors.ts";
 import { checkPage } from "./environment.ts";
 import { launch } from "./launch.ts";
 import { checkName, destroyAt, everywhere } from "./places.ts";
@@ -15,17 +16,19 @@ import type { Backend, DatabaseInfo, OpenOptions, StoreFile } from "./types.ts";
 /**
  * Opens the database `name`, or makes it. What an earlier life acknowledged is there, whatever ended it.
  *
- * Fails with `Busy` if somebody else has it open (`wait` waits), `Lost` if the browser removed it, `Corrupt`,
+ * Fails with `Busy` if somebody else has it open (`wait` waits) or the browser does not answer, `Lost` if the browser removed it, `Corrupt`,
  * `Unsupported`, `NotFound`, `Full`, `Environment` (the message says what to change), `Misuse`.
  */
 export async function open(options: OpenOptions | string): Promise<Database> {
-  const given = typeof options === "string" ? { name: options } : options;
+  const given = typeof options === "string" ? { name: options } : ((options as OpenOptions | undefined) ?? ({} as OpenOptions));
   const { signal, workerUrl, wire } = checked(given);
   checkPage();
   if (signal?.aborted) throw aborted(signal);
   const { client, module } = await launch(workerUrl);
   const stop = () => client.terminate("opening it was stopped");
   signal?.addEventListener("abort", stop);
+  // A signal that came while the worker started says nothing more.
+  if (signal?.aborted) stop();
   try {
     const { backend, recovery } = await client.call("open", { options: wire, module });
     const { name, integers = "auto", durability = "durable" } = wire;
@@ -41,6 +44,9 @@ export async function open(options: OpenOptions | string): Promise<Database> {
 /** Makes the database `name` of a store's raw files (`exportStore`, or a native `.datasync` directory). */
 export async function importStore(files: readonly StoreFile[], options: OpenOptions): Promise<void> {
   const { workerUrl, wire } = checked(options);
+  if (!Array.isArray(files) || !files.every(isFile)) {
+    throw new DataSyncError("Misuse", "importStore takes an array of { name, bytes }, as exportStore gives it: a string and a Uint8Array each.");
+  }
   checkPage();
   const { client, module } = await launch(workerUrl);
   try {
@@ -53,16 +59,17 @@ export async function importStore(files: readonly StoreFile[], options: OpenOpti
 /** Removes the database `name` and everything in it. Fails with `Busy` while somebody has it open. */
 export async function destroy(name: string, options: { backend?: Exclude<Backend, "memory"> } = {}): Promise<void> {
   checkName(name);
-  await destroyAt(name, options.backend);
+  oneOf("backend", options.backend, STORED);
+  await destroyAt(name, options.backend).catch(rethrow);
 }
 
 /** The databases of this origin. */
 export async function list(): Promise<DatabaseInfo[]> {
-  return everywhere();
+  return everywhere().catch(rethrow);
 }
 
-const BACKENDS: readonly unknown[] = ["opfs", "indexeddb", "memory"];
-const DURABILITIES: readonly unknown[] = ["durable", "applied", "witnessed"];
+const STORED: readonly unknown[] = ["opfs", "indexeddb"];
+const BACKENDS: readonly unknown[] = [...STORED, "memory"];
 const INTEGERS: readonly unknown[] = ["auto", "bigint", "number"];
 const CHECKSUMS: readonly unknown[] = ["crc32", "xxh3"];
 
@@ -70,9 +77,14 @@ function checked(options: OpenOptions): Pick<OpenOptions, "signal" | "workerUrl"
   const { signal, workerUrl, wasmUrl, ...rest } = options;
   checkName(rest.name);
   oneOf("backend", rest.backend, BACKENDS);
-  oneOf("durability", rest.durability, DURABILITIES);
+  checkDurability(rest.durability);
   oneOf("integers", rest.integers, INTEGERS);
   oneOf("checksum", rest.checksum, CHECKSUMS);
+  for (const name of ["create", "readOnly", "foreignKeys"] as const) oneOf(name, rest[name], [true, false]);
+  if (rest.wait !== undefined && typeof rest.wait !== "boolean" && !(Number.isSafeInteger(rest.wait) && rest.wait >= 0)) {
+    throw new DataSyncError("Misuse", `wait must be true, false or a whole number of milliseconds; it is ${String(rest.wait)}.`);
+  }
+  checkSignal(signal);
   for (const name of ["segmentBytes", "logCapBytes", "cacheBytes", "residentLimitBytes"] as const) {
     const value = rest[name];
     if (value !== undefined && !(Number.isSafeInteger(value) && value > 0)) {
@@ -80,11 +92,23 @@ function checked(options: OpenOptions): Pick<OpenOptions, "signal" | "workerUrl"
     }
   }
   const wire: WireOptions = { ...rest };
-  if (wasmUrl !== undefined) wire.wasmUrl = new URL(wasmUrl, globalThis.location?.href).href;
-  return { ...(signal && { signal }), ...(workerUrl !== undefined && { workerUrl }), wire };
+  if (wasmUrl !== undefined) wire.wasmUrl = absolute("wasmUrl", wasmUrl);
+  return { ...(signal && { signal }), ...(workerUrl !== undefined && { workerUrl: absolute("workerUrl", workerUrl) }), wire };
 }
 
-function oneOf(option: string, value: unknown, allowed: readonly unknown[]): void {
-  if (value === undefined || allowed.includes(value)) return;
-  throw new DataSyncError("Misuse", `${option} must be one of ${allowed.join(", ")}; it is ${String(value)}.`);
+/** What a browser throws has no kind. */
+function rethrow(error: unknown): never {
+  throw asError(error);
+}
+
+function absolute(option: string, url: string | URL): string {
+  try {
+    return new URL(url, globalThis.location?.href).href;
+  } catch {
+    throw new DataSyncError("Misuse", `${option} is no address: ${String(url)}.`);
+  }
+}
+
+function isFile(file: Partial<StoreFile> | null): boolean {
+  return typeof file?.name === "string" && file.bytes instanceof Uint8Array;
 }

@@ -164,7 +164,8 @@ async function startReadBy(reader: Reader | undefined, backend: Backend, why: st
   const { durability = "durable" } = options;
   const waiting = reads === "on-demand" ? "suspended" : reads === "worker" ? "blocked" : "never";
   const engine = await start(medium, JSON.stringify(startOptions(backend, options)), waiting);
-  const storage: WireStorage = { backend, why, durability: backend === "memory" ? "none" : durability, reads };
+  const promised = backend === "memory" || options.readOnly === true ? "none" : durability;
+  const storage: WireStorage = { backend, why, durability: promised, reads };
   return { engine, storage };
 }
 

@@ -4,12 +4,15 @@
 // ever: a transaction ends by its own word, by its time limit, or because it sleeps while others wait.
 
 import { DataSyncError } from "./errors.ts";
-import type { Call } from "./protocol.ts";
+import type { Call, Op } from "./protocol.ts";
 
 /** How long a transaction may do nothing while others wait, ms. */
 const IDLE_MS = 10_000;
 /** How many ended transactions are remembered, to say why they ended. */
 const REMEMBERED = 64;
+
+/** What only gives something back waits for no transaction, and outlives the one it came in. */
+const FREES: ReadonlySet<Op> = new Set<Op>(["finalize", "unrecord"]);
 
 interface Owner {
   id: number;
@@ -37,13 +40,13 @@ export class Ownership {
   /** Whether `call` may run now. */
   lets(call: Call): boolean {
     // A barrier disturbs no transaction: it covers the commits before it.
-    if (call.request.op === "sync") return true;
+    if (call.request.op === "sync" || FREES.has(call.request.op)) return true;
     return this.#owner === undefined || call.tx === this.#owner.id || this.#isOver(call);
   }
 
   /** Throws if `call` belongs to a transaction that is over, or never was. */
   check(call: Call): void {
-    if (call.tx === undefined || call.tx === this.#owner?.id) return;
+    if (call.tx === undefined || call.tx === this.#owner?.id || FREES.has(call.request.op)) return;
     throw this.#ended.get(call.tx) ?? new DataSyncError("TransactionLost", "This transaction is over. Begin a new one.");
   }
 

@@ -2,8 +2,9 @@
 //
 // The rule it keeps: nothing is removed while somebody holds the database's lock.
 
-import { DataSyncError } from "./errors.ts";
+import { asError, DataSyncError } from "./errors.ts";
 import type { Backend, DatabaseInfo } from "./types.ts";
+import { inTime, resultOf } from "./waiting.ts";
 import { forget } from "./witness.ts";
 
 /** The OPFS directory that holds one directory for every database. */
@@ -13,6 +14,8 @@ export const INDEXEDDB_PREFIX = "datasync:";
 const NAME_BYTES = 200;
 /** How long another tab may take to let go of records that are to be removed, ms. */
 const PATIENCE_MS = 5_000;
+/** How long the browser may take for an answer that waits for no tab, ms. */
+const ANSWER_MS = 30_000;
 
 /** The lock that whoever has the database `name` of `backend` open holds. */
 export function lockOf(name: string, backend: Backend): string {
@@ -102,16 +105,18 @@ async function inOpfs(): Promise<string[]> {
 }
 
 async function inIndexedDb(): Promise<string[]> {
+  let asked: Promise<IDBDatabaseInfo[]>;
   try {
-    const found = await indexedDB.databases();
-    return found
-      .map(({ name }) => name ?? "")
-      .filter((name) => name.startsWith(INDEXEDDB_PREFIX))
-      .flatMap((name) => nameOf(name.slice(INDEXEDDB_PREFIX.length)));
+    asked = indexedDB.databases().catch(() => []);
   } catch {
     // No IndexedDB here.
     return [];
   }
+  const words = "IndexedDB does not say which databases there are. Close this site's other tabs, or start the browser anew.";
+  return (await inTime(ANSWER_MS, asked, new DataSyncError("Busy", words)))
+    .map(({ name }) => name ?? "")
+    .filter((name) => name.startsWith(INDEXEDDB_PREFIX))
+    .flatMap((name) => nameOf(name.slice(INDEXEDDB_PREFIX.length)));
 }
 
 /** The name that `entry` stands for; none if it is not one that we gave. */
@@ -141,16 +146,17 @@ async function removeFiles(name: string): Promise<void> {
   }
 }
 
-function removeRecords(name: string): Promise<void> {
-  if (!globalThis.indexedDB) return Promise.resolve();
-  return new Promise((resolve, reject) => {
-    const request = indexedDB.deleteDatabase(INDEXEDDB_PREFIX + encodeURIComponent(name));
-    request.onsuccess = () => resolve();
-    request.onerror = () => reject(new DataSyncError("Io", `IndexedDB would not remove "${name}": ${request.error?.message}`));
-    request.onblocked = () => {
-      const busy = new DataSyncError("Busy", `"${name}" is open in another tab, and will be gone when it is closed there.`);
-      // A tab that is asked to let go writes out what it has queued before it does.
-      setTimeout(reject, PATIENCE_MS, busy);
-    };
+async function removeRecords(name: string): Promise<void> {
+  if (!globalThis.indexedDB) return;
+  const request = indexedDB.deleteDatabase(INDEXEDDB_PREFIX + encodeURIComponent(name));
+  const busy = new DataSyncError("Busy", `"${name}" is open in another tab, and will be gone when it is closed there.`);
+  const blocked = new Promise<never>((_, reject) => {
+    // A tab that is asked to let go writes out what it has queued before it does.
+    request.onblocked = () => void setTimeout(reject, PATIENCE_MS, busy);
   });
+  try {
+    await inTime(ANSWER_MS, Promise.race([resultOf(request), blocked]), busy);
+  } catch (error) {
+    throw error === busy ? busy : new DataSyncError("Io", `IndexedDB would not remove "${name}": ${asError(error).message}`);
+  }
 }

@@ -4,6 +4,7 @@
 // reports is as durable as was asked for (the worker holds the answers back), and a cursor that is left early
 // is freed.
 
+import { checkDurability } from "./checks.ts";
 import type { Client } from "./client.ts";
 import type { Args, Op, Result, WireFetch } from "./protocol.ts";
 import { checkSql, fromWire, toWire } from "./rows.ts";
@@ -16,6 +17,7 @@ import { decodeArrays, decodeObjects } from "./wire.ts";
 
 /** Rows that a cursor asks for at a time, unless told otherwise. */
 const CURSOR_ROWS = 1000;
+const CURSOR_ROWS_MAX = 0x7fff_ffff;
 
 /** Options of `iterate`. */
 export interface IterateOptions extends QueryOptions {
@@ -38,6 +40,7 @@ export function callOn<K extends Op>(
   port: Port, op: K, args: Args<K>, options: CallOptions = {}, transfer: Transferable[] = [],
 ): Promise<Result<K>> {
   port.check();
+  checkDurability(options.durability);
   const durability = options.durability ?? port.durability;
   return port.client.call(op, args, { tx: port.tx, durability, signal: options.signal, transfer });
 }
@@ -49,7 +52,7 @@ export abstract class Queries {
 
   /**
    * Runs every statement of `sql`, one after the other. An error stops it: what the statements before had
-   * committed stays. Parameters by position are used up in the order of the statements.
+   * committed stays, and a transaction that they had begun is rolled back. Parameters by position are used up in the order of the statements.
    */
   async exec(sql: string, params?: Params, options: CallOptions = {}): Promise<ExecResult> {
     const args = { sql: checkSql(sql), params: toWire(params), keep: "nothing" as const };
@@ -111,7 +114,7 @@ export abstract class Queries {
 export async function* iterateOn(
   port: Port, sql: string, params: Params | undefined, options: IterateOptions,
 ): AsyncGenerator<Row | SqlValue[], void, undefined> {
-  const maxRows = Math.max(1, Math.floor(options.chunkRows ?? CURSOR_ROWS));
+  const maxRows = Math.min(Math.max(1, Math.floor(options.chunkRows ?? CURSOR_ROWS)), CURSOR_ROWS_MAX);
   const how = options.integers ?? port.integers;
   const first = await callOn(port, "cursor", { sql, params: toWire(params), maxRows }, options);
   const cursor = first.cursor;

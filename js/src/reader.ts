@@ -5,6 +5,7 @@
 // keeps: whoever waits is told, also of a failure, and does not wait for ever.
 
 import { INDEXEDDB_PREFIX } from "./places.ts";
+import { connectionOf, inTime, resultOf } from "./waiting.ts";
 
 /** What the reading worker is called: the same file, told by this name what it is. */
 export const READER = "datasync-reader";
@@ -197,7 +198,7 @@ class Records {
     const request = indexedDB.open(this.#name);
     // It was there a moment ago: none is made in its place.
     request.onupgradeneeded = () => request.transaction?.abort();
-    const connection = await resultOf(request);
+    const connection = await connectionOf(request, this.#readMs);
     const drop = () => {
       connection.close();
       if (this.#connection === connection) this.#connection = undefined;
@@ -206,24 +207,4 @@ class Records {
     connection.onclose = drop;
     return connection;
   }
-}
-
-/** Fails with a `TimeoutError` if the browser takes too long: whoever waits is told, and the next question is heard. */
-async function inTime<T>(ms: number, result: Promise<T>): Promise<T> {
-  let timer;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(reject, ms, new DOMException("the browser has not answered for a long time", "TimeoutError"));
-  });
-  try {
-    return await Promise.race([result, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-function resultOf<T>(request: IDBRequest<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    request.onsuccess = () => resolve(request.result);
-    request.onerror = () => reject(request.error);
-  });
 }

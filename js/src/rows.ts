@@ -11,7 +11,8 @@ import { decodeArrays, decodeObjects, encode, normalize } from "./wire.ts";
 export function toWire(params: Params | undefined): WireParams | undefined {
   if (params === undefined) return undefined;
   if (Array.isArray(params)) {
-    return (params as readonly Bindable[]).map((value, index) => normalize(value, `Parameter ${index + 1}`));
+    // Not by its own method: that leaves holes as they are.
+    return Array.from(params as readonly Bindable[], (value, index) => normalize(value, `Parameter ${index + 1}`));
   }
   if (typeof params !== "object" || params === null || ArrayBuffer.isView(params)) {
     throw new DataSyncError("Misuse", "Parameters are an array, or an object with their names. Write [value] for one.");
@@ -27,12 +28,21 @@ export function checkSql(sql: unknown): string {
   throw new DataSyncError("Misuse", `SQL must be a string; this is ${sql === null ? "null" : `a ${typeof sql}`}.`);
 }
 
-/** One item of a batch, ready to be posted. */
+/** The items of a batch, ready to be posted. */
+export function itemsToWire(items: readonly BatchItem[]): WireItem[] {
+  if (Array.isArray(items)) return Array.from(items, itemToWire);
+  throw new DataSyncError("Misuse", "batch takes an array of its items.");
+}
+
+/** One of them. */
 export function itemToWire(item: BatchItem): WireItem {
   if (typeof item === "string") return { sql: item, params: undefined };
   if (Array.isArray(item)) {
     const [sql, params] = item as readonly [string, Params?];
     return { sql: checkSql(sql), params: toWire(params) };
+  }
+  if (typeof item !== "object" || item === null) {
+    throw new DataSyncError("Misuse", "An item of a batch is SQL, [sql, params] or { sql, params } or { sql, rows }.");
   }
   const one = item as Exclude<BatchItem, string | readonly [string, Params?]>;
   const sql = checkSql(one.sql);
@@ -40,7 +50,12 @@ export function itemToWire(item: BatchItem): WireItem {
 }
 
 function manyRows(sql: string, rows: readonly Params[]): WireItem {
-  const wired = rows.map((row) => toWire(row) as WireParams);
+  if (!Array.isArray(rows)) throw new DataSyncError("Misuse", "rows is an array: an array or an object of parameters for each row.");
+  const wired = Array.from(rows as readonly Params[], (row, index) => {
+    const params = toWire(row);
+    if (params === undefined) throw new DataSyncError("Misuse", `Row ${index} is undefined.`);
+    return params;
+  });
   const first = wired[0];
   if (first === undefined) return { sql, rows: encode([], 0), names: undefined, count: 0 };
   if (Array.isArray(first)) {

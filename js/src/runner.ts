@@ -154,22 +154,26 @@ export class Runner {
 
   async #run(sql: string, supply: Supply, keep: Args<"run">["keep"]): Promise<Result<"run">> {
     const { raw } = this.#engine;
-    let statements = 0, changes = 0, from = 0;
+    let statements = 0, changes = 0, from = 0, inside = true;
     let steps: WireStep[] = [];
-    for (;;) {
-      const held = await this.#statements.take(sql, from);
-      if (!held) break;
-      const last = Statements.last(held), end = held.prepared.tail;
-      const want = keep === "nothing" ? "nothing" : "rows";
-      const { rows, ...done } = await this.#use(held, supply, want, last);
-      const step = { end, rows, ...done };
-      if (keep === "all") steps.push(step);
-      else if (rows) steps = [step];
-      statements += 1;
-      changes += done.changes;
-      from = end;
-      if (last) break;
-      await this.#breathe(!this.#changed);
+    try {
+      for (let last = false; !last; statements += 1) {
+        const held = await this.#statements.take(sql, from);
+        if (!held) break;
+        last = Statements.last(held);
+        if (statements === 0 && !last) inside = raw.inTransaction();
+        const { rows, ...done } = await this.#use(held, supply, keep === "nothing" ? "nothing" : "rows", last);
+        from = held.prepared.tail;
+        const step = { end: from, rows, ...done };
+        if (keep === "all") steps.push(step);
+        else if (rows) steps = [step];
+        changes += done.changes;
+        if (!last) await this.#breathe(!this.#changed);
+      }
+    } catch (error) {
+      // A transaction that a script has begun does not outlive its failure: others' calls would run in it.
+      if (!inside && this.inTransaction()) await this.#plain("ROLLBACK");
+      throw error;
     }
     return { changes, lastInsertRowid: shrink(raw.lastInsertRowid()), statements, steps };
   }
@@ -199,7 +203,7 @@ export class Runner {
     const firstOnly = want === "first" && readonly;
     try {
       for (;;) {
-        const chunk = await this.#engine.call("step", id, firstOnly ? 1 : CHUNK_ROWS, CHUNK_BYTES);
+        const chunk = await this.#step(held, firstOnly ? 1 : CHUNK_ROWS);
         const { done, rows } = head(chunk);
         if (want !== "nothing" && (rows > 0 || chunks.length === 0)) chunks.push(chunk);
         if (done) break;
@@ -214,6 +218,13 @@ export class Runner {
       throw error;
     }
     return want === "nothing" || columns.length === 0 ? undefined : { columns, chunks };
+  }
+
+  async #step(held: Held, rows: number): Promise<Uint8Array> {
+    const chunk = await this.#engine.call("step", held.prepared.id, rows, CHUNK_BYTES);
+    // What another tab has written since it took the database over would look like damage.
+    if (Statements.checks(held)) await this.#engine.owned();
+    return chunk;
   }
 
   /** Resetting says again what the step said. */
@@ -271,9 +282,9 @@ export class Runner {
       if (done) this.#cursors.delete(cursor);
       return { columns: open.columns, chunk, done };
     }
-    const { id, columns } = open.held.prepared;
+    const { columns } = open.held.prepared;
     try {
-      const chunk = await this.#engine.call("step", id, maxRows, CHUNK_BYTES);
+      const chunk = await this.#step(open.held, maxRows);
       const { done } = head(chunk);
       if (done) this.#uncursor(cursor);
       return { columns, chunk, done };
@@ -424,6 +435,8 @@ export class Runner {
     // It came with a new connection.
     this.#witnessed = false;
     this.#statements.changed();
+    // The import is committed: what a database refuses to be set (a damaged one) is no failure of it.
+    for (const sql of this.#statements.settings()) await this.#plain(sql).catch(() => {});
   }
 
   async #importCancel(): Promise<undefined> {

@@ -11,21 +11,46 @@ import { encode } from "./wire.ts";
 
 /** Statements kept by their text. */
 const CACHED = 64;
-/** What is left of a text when only this follows: nothing. */
-const BLANK = /^(?:\s|;|--[^\n]*(?:\n|$)|\/\*[^]*?(?:\*\/|$))*$/;
+/** Where in `sql`, from `at` on, the first thing stands that is neither white space, nor `;`, nor a comment. */
+function skip(sql: string, at: number): number {
+  for (;;) {
+    // Looked for, not run over: a pattern of repeated comments tries each in every length, and with 40 never ends.
+    const something = /[^\s;]/g;
+    something.lastIndex = at;
+    at = something.exec(sql)?.index ?? sql.length;
+    const ends = sql.startsWith("--", at) ? "\n" : sql.startsWith("/*", at) ? "*/" : undefined;
+    if (ends === undefined) return at;
+    const end = sql.indexOf(ends, at + 2);
+    at = end < 0 ? sql.length : end + ends.length;
+  }
+}
+
+/** Finds in a statement one of these words where it begins. */
+function beginning(words: string): (text: string) => RegExpExecArray | null {
+  const pattern = new RegExp(`(?:${words})`, "iy");
+  return (text) => {
+    pattern.lastIndex = skip(text, 0);
+    return pattern.exec(text);
+  };
+}
+
 /** Statements after which columns may have other names. */
-const SCHEMA = /^(?:\s|;|--[^\n]*(?:\n|$)|\/\*[^]*?\*\/)*(?:create|drop|alter|attach|detach|pragma(?!\s+datasync_)|rollback|reindex|vacuum)\b/i;
-
+const schema = beginning(String.raw`(?:create|drop|alter|attach|detach|pragma(?!\s+datasync_)|rollback|reindex|vacuum)\b`);
 /** Statements that begin or end transactions; ROLLBACK TO a savepoint does not. */
-const BOUNDARY = /^(?:\s|;|--[^\n]*(?:\n|$)|\/\*[^]*?\*\/)*(?:begin|commit|end|rollback(?!\s+(?:transaction\s+)?to))\b/i;
-
+const boundary = beginning(String.raw`(?:begin|commit|end|rollback(?!\s+(?:transaction\s+)?to))\b`);
 /** Statements that only look. To SQLite others are read-only too: COMMIT, RELEASE, ATTACH. */
-const LOOKS = /^(?:\s|;|--[^\n]*(?:\n|$)|\/\*[^]*?\*\/)*(?:select|values|with|explain)\b/i;
-
+const looks = beginning(String.raw`(?:select|values|with|explain)\b`);
 /** Statements that may be one of several in a transaction that is not theirs, and nobody can tell. */
-const JOINS = /^(?:\s|;|--[^\n]*(?:\n|$)|\/\*[^]*?\*\/)*(?:insert|update|delete|replace|select|values|with)\b/i;
+const joins = beginning(String.raw`(?:insert|update|delete|replace|select|values|with)\b`);
+/** Statements that set what belongs to the connection, and not to the database. */
+const setting = beginning(String.raw`pragma\s+(?:\w+\s*\.\s*)?(analysis_limit|automatic_index|busy_timeout|cache_size|` +
+  "cache_spill|case_sensitive_like|cell_size_check|count_changes|foreign_keys|full_column_names|ignore_check_constraints|" +
+  "legacy_alter_table|max_page_count|query_only|read_uncommitted|recursive_triggers|reverse_unordered_selects|" +
+  String.raw`secure_delete|short_column_names|synchronous|temp_store|threads|trusted_schema|writable_schema)\s*[=(]`);
+/** Statements that look for damage. */
+const CHECKS = /(?:integrity|quick)_check/i;
 /** But these tell what ran before them, and would tell of a run that was undone. */
-const COUNTS = /\bchanges\b/i;
+const COUNTS = /changes\b/i;
 
 /** A statement in use. */
 export interface Held {
@@ -48,6 +73,7 @@ export class Statements {
   readonly #engine: Engine;
   readonly #cache = new Map<string, Held>();
   readonly #kept = new Map<number, Held>();
+  readonly #settings = new Map<string, string>();
   #last = 0;
   #schema = 0;
 
@@ -65,10 +91,10 @@ export class Statements {
     }
     const prepared = await this.#engine.call("prepare", sql, from);
     if (!prepared) return undefined;
-    const alone = from === 0 && BLANK.test(sql.slice(prepared.tail));
+    const alone = from === 0 && skip(sql, prepared.tail) === sql.length;
     const text = sql.slice(from, prepared.tail);
-    const joins = alone && JOINS.test(text) && !COUNTS.test(text);
-    return { prepared, sql, text, alone, schema: this.#schema, kept: false, joins };
+    const mayJoin = alone && joins(text) !== null && !COUNTS.test(text);
+    return { prepared, sql, text, alone, schema: this.#schema, kept: false, joins: mayJoin };
   }
 
   /** Whether the statement of this number or text may share its commit, as far as is known before it is compiled. */
@@ -79,7 +105,10 @@ export class Statements {
 
   /** Gives back a statement that `take` or `recall` gave; it has been reset. */
   give(held: Held): void {
-    if (SCHEMA.test(held.text)) this.#schema += 1;
+    if (schema(held.text)) {
+      this.#schema += 1;
+      this.#remember(held.text);
+    }
     if (held.kept) return;
     if (!held.alone || this.#cache.has(held.sql)) {
       this.#engine.raw.finalize(held.prepared.id);
@@ -95,17 +124,22 @@ export class Statements {
 
   /** Whether nothing but white space and comments follows `held`. */
   static last(held: Held): boolean {
-    return held.alone || BLANK.test(held.sql.slice(held.prepared.tail));
+    return held.alone || skip(held.sql, held.prepared.tail) === held.sql.length;
   }
 
   /** Whether `held`, stopped half-way, leaves nothing behind. */
   static looks(held: Held): boolean {
-    return held.prepared.readonly && LOOKS.test(held.text);
+    return held.prepared.readonly && looks(held.text) !== null;
+  }
+
+  /** Whether `held` looks for damage, and would tell of it in rows. */
+  static checks(held: Held): boolean {
+    return held.prepared.readonly && CHECKS.test(held.text);
   }
 
   /** Throws if `held` would begin or end a transaction. */
   static inside(held: Held): void {
-    if (!BOUNDARY.test(held.text)) return;
+    if (!boundary(held.text)) return;
     throw new DataSyncError(
       "Misuse",
       `"${brief(held)}" inside a transaction that is not its own. A batch is one transaction, and transaction() commits ` +
@@ -140,6 +174,19 @@ export class Statements {
     if (!held) return;
     this.#kept.delete(id);
     this.#engine.raw.finalize(held.prepared.id);
+  }
+
+  /** The statements that have set something of the connection, the newest of each kind: what a new one lacks. */
+  settings(): string[] {
+    return [...this.#settings.values()];
+  }
+
+  #remember(text: string): void {
+    const name = setting(text)?.[1]?.toLowerCase();
+    // SQLite leaves this one as it is inside a transaction.
+    if (name === undefined || (name === "foreign_keys" && this.#engine.raw.inTransaction())) return;
+    this.#settings.delete(name);
+    this.#settings.set(name, text);
   }
 
   /** Everything is compiled again before it is used: the whole database was replaced. */

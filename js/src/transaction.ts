@@ -3,6 +3,7 @@
 // Must not know the queue in the worker. The rule it keeps: when `inTransaction` settles, the transaction is
 // over: committed and acknowledged if it resolves, gone without a trace if it rejects (or `Indeterminate`).
 
+import { checkDurability, checkFunction, checkMode, checkMs } from "./checks.ts";
 import type { Client } from "./client.ts";
 import { aborted } from "./client.ts";
 import { asError, DataSyncError } from "./errors.ts";
@@ -18,8 +19,7 @@ export class Transaction extends Queries {
   /** Made by `Database.transaction`. */
   constructor(client: Client, tx: number, integers: Integers) {
     super();
-    const check = () => this.#check();
-    this.port = { client, tx, integers, durability: undefined, check };
+    this.port = { client, tx, integers, durability: undefined, check: () => this.check() };
   }
 
   /**
@@ -36,7 +36,10 @@ export class Transaction extends Queries {
         await this.exec(`RELEASE ${name}`);
         return value;
       } catch (error) {
-        await this.exec(`ROLLBACK TO ${name}; RELEASE ${name}`).catch(() => {});
+        await this.exec(`ROLLBACK TO ${name}; RELEASE ${name}`).catch((why: unknown) => {
+          // What it did is still there, and must not be committed by whoever goes on after its error.
+          this.end(new DataSyncError("TransactionLost", `A part of this transaction could not be undone: ${asError(why).message}`));
+        });
         throw error;
       }
     } finally {
@@ -49,7 +52,8 @@ export class Transaction extends Queries {
     this.#over ??= error;
   }
 
-  #check(): void {
+  /** Throws if it is over. */
+  check(): void {
     if (this.#over) throw this.#over;
   }
 }
@@ -69,12 +73,18 @@ export async function inTransaction<T>(
 ): Promise<T> {
   const { client, integers } = stage;
   const { signal, mode = "immediate", timeoutMs, idleMs } = options;
+  checkFunction("transaction", body);
+  checkMode(mode);
+  checkDurability(options.durability);
+  checkMs("timeoutMs", timeoutMs);
+  checkMs("idleMs", idleMs);
   const limits = { ...(timeoutMs === undefined ? {} : { timeoutMs }), ...(idleMs === undefined ? {} : { idleMs }) };
   await client.call("begin", { id, mode, ...limits }, { signal });
   const tx = new Transaction(client, id, integers);
   const stop = stopped(signal, tx);
   try {
     const value = await Promise.race([run(stage, body, tx), stop.promise]);
+    tx.check();
     tx.end(new DataSyncError("Misuse", "This transaction is over; its function has returned. Await every call in it."));
     const durability = options.durability ?? stage.durability;
     await client.call("commit", { id }, { tx: id, durability });

@@ -14,6 +14,8 @@ export type ImportSource = Uint8Array | ArrayBuffer | Blob | ReadableStream<Uint
 /** Bytes in one message. */
 const PIECE = 1 << 20;
 const HEADER_BYTES = 100;
+/** Where the header says how the schema is written, and the newest way that there is. */
+const SCHEMA_FORMAT_AT = 44, SCHEMA_FORMAT = 4;
 const MAGIC = "SQLite format 3\0";
 
 /** The database as a stream of its plain file. */
@@ -120,6 +122,9 @@ async function* read(reader: ReadableStreamDefaultReader<Uint8Array>): AsyncGene
     for (;;) {
       const { value, done } = await reader.read();
       if (done) return;
+      if (!((value as unknown) instanceof Uint8Array)) {
+        throw new DataSyncError("Misuse", "import takes a stream of bytes, each piece a Uint8Array. Nothing was changed.");
+      }
       yield* slices(value);
     }
   } finally {
@@ -143,6 +148,10 @@ function checkHeader(bytes: Uint8Array): void {
   if (String.fromCharCode(...bytes.subarray(0, MAGIC.length)) !== MAGIC) {
     throw notADatabase('it does not begin with "SQLite format 3"');
   }
+  const format = new DataView(bytes.buffer, bytes.byteOffset).getUint32(SCHEMA_FORMAT_AT);
+  if (format <= SCHEMA_FORMAT) return;
+  // Such a database could not be opened again.
+  throw new DataSyncError("Unsupported", `This database's schema is of format ${format}, and SQLite here knows ${SCHEMA_FORMAT}. Nothing was changed.`);
 }
 
 /** What the file's own header says about its length. */

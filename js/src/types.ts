@@ -253,7 +253,7 @@ export interface StorageInfo {
   backend: Backend;
   /** One sentence: why this backend. */
   why: string;
-  /** What a resolved promise means here. `none` in memory. */
+  /** What a resolved promise means here. `none` in memory, and where nothing is written: opened for reading. */
   durability: Durability | "none";
   /** Whether the browser promised not to evict this origin; `undefined` if it does not say. */
   persisted: boolean | undefined;

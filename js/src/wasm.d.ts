@@ -11,6 +11,7 @@ declare module "datasync-wasm" {
     ): Promise<Medium>;
     static memory(name: string): Medium;
     start(options: string): import("./engine.ts").RawSession;
+    owned(): Promise<void>;
   }
   export class StoreImport {
     static begin(backend: string, name: string): Promise<StoreImport>;

@@ -24,6 +24,10 @@ const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 export function normalize(value: Bindable | undefined, where: string): SqlValue {
   switch (typeof value) {
     case "string":
+      // Half of a pair is no character: what is stored would be another text.
+      if ((value as { isWellFormed?(): boolean }).isWellFormed?.() === false) {
+        throw misuse(`${where} is no well-formed Unicode: half of a surrogate pair. Pass value.toWellFormed(), or bytes.`);
+      }
       return value;
     case "number":
       if (Number.isNaN(value)) {

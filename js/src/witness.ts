@@ -6,8 +6,10 @@
 
 import { DataSyncError } from "./errors.ts";
 import type { Backend } from "./types.ts";
+import { inTime } from "./waiting.ts";
 
 const CACHE = "datasync-witness";
+const PATIENCE_MS = 10_000;
 
 /** Remembers that OPFS holds the database `name`; a database in IndexedDB is remembered by the wasm. */
 export async function remember(name: string, backend: Backend): Promise<void> {
@@ -39,9 +41,9 @@ function address(name: string, backend: Backend): string {
 
 async function inCache<T>(use: (cache: Cache) => Promise<T>): Promise<T | undefined> {
   try {
-    return await use(await caches.open(CACHE));
+    return await inTime(PATIENCE_MS, caches.open(CACHE).then(use));
   } catch {
-    // No Cache API here, or it is refused: then there is no witness.
+    // No Cache API here, or it is refused, or does not answer: then there is no witness.
     return undefined;
   }
 }

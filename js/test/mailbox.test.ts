@@ -274,6 +274,21 @@ test("changes_are_one_commit_or_none_and_a_part_of_the_transaction_they_come_in"
   assert.deepEqual(session.values, [1, 2]);
 });
 
+test("a_script_that_fails_leaves_no_transaction_that_it_began", async () => {
+  const { session, call, run } = await opened();
+  await assert.rejects(run("BEGIN; PUT ?; FAIL", [1]), { kind: "Constraint" });
+  assert.deepEqual([session.inTransaction(), session.values], [false, []]);
+  await run("PUT ?", [2]);
+  await run("BEGIN");
+  await assert.rejects(run("PUT ?; FAIL", [3]), { kind: "Constraint" });
+  assert.equal(session.inTransaction(), true, "it was not the script's");
+  await run("COMMIT");
+  await call({ op: "begin", id: 1 });
+  await assert.rejects(run("PUT ?; FAIL", [4], { tx: 1 }), { kind: "Constraint" });
+  await call({ op: "commit", id: 1 }, { tx: 1 });
+  assert.deepEqual(session.values, [2, 3, 4]);
+});
+
 test("every_statement_of_several_runs", async () => {
   const { session, run } = await opened();
   const { statements, steps } = await run("PUT ?; PUT ?;\n GET; PUT ?;", [1, 2, 3]);

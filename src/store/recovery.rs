@@ -286,6 +286,8 @@ impl Recovery {
             store.segments =
                 found.segments.iter().map(|walked| walked_segment(walked, &found.batches)).collect();
             load(&mut store, &found, found.batches.len(), &BTreeMap::new());
+            // No barrier was run: what was read may be in a cache only.
+            store.durable = found.proven.min(store.committed);
             self.store = Some(store);
             self.step = Step::Done;
         } else {

@@ -177,16 +177,18 @@ impl Volume {
         *lock(&self.shared.slot)
     }
 
-    /// Makes everything committed so far durable; durable when this returns. Returns the last such commit.
+    /// Makes everything committed so far durable; durable when this returns. Returns the last such commit. For reading
+    /// only, nothing is done: the last commit that something proves durable.
     ///
     /// # Errors
-    /// `Indeterminate` if the barrier failed, `ReadOnly`, `Poisoned`.
+    /// `Indeterminate` if the barrier failed, `Poisoned`.
     pub fn sync(&self) -> Result<Lsn> {
         self.shared.check_open()?;
-        let lsn = lock(&self.shared.store).committed();
-        if !self.shared.options.read_only {
-            self.shared.reach(lsn, Durability::Durable)?;
+        if self.shared.options.read_only {
+            return Ok(self.durable_lsn());
         }
+        let lsn = lock(&self.shared.store).committed();
+        self.shared.reach(lsn, Durability::Durable)?;
         Ok(lsn)
     }
 

@@ -182,3 +182,19 @@ pub fn damaged_store_is_still_read_up_to_the_damage<M: Medium>() {
     drop(volume);
     assert!(everything(&medium) == before);
 }
+
+pub fn for_reading_only_what_something_proves_is_called_durable<M: Medium>() {
+    let read = |medium: &M| {
+        let volume = Volume::open(medium.open(), options().read_only(true)).unwrap();
+        let stats = volume.stats();
+        assert_eq!(volume.sync().unwrap(), volume.durable_lsn());
+        (stats.durable, stats.committed)
+    };
+    // Nothing says that the last commit's barrier was ever over: it may be in a cache only.
+    let medium = crashed::<M>();
+    commit(&open(&medium), &mut Expected::new(), &[1], 70);
+    let (durable, committed) = read(&medium);
+    assert!(durable < committed, "{durable} of {committed}");
+    let (durable, committed) = read(&closed::<M>());
+    assert_eq!(durable, committed);
+}

@@ -67,6 +67,7 @@ macro_rules! every_damaged_volume {
             deleted_base_is_noticed,
             deleted_sums_are_noticed,
             damaged_store_is_still_read_up_to_the_damage,
+            for_reading_only_what_something_proves_is_called_durable,
         }
     };
 }

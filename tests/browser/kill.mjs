@@ -154,7 +154,7 @@ async function startAndLook(desk, url, story, plan, asked) {
   const options = { ...plan.options, ...CHEATS[asked.cheat] };
   desk.begin({ ...plan, options, side: story.side, name: "kill", rowBytes: ROW_BYTES, cheat: asked.cheat }, story);
   const onLine = asked.verbose ? (line) => line.includes("CONSOLE") && console.error(`  ${line}`) : undefined;
-  return startBrowser(asked.browser, `${url}/tests/browser/kill.html`, story.profile, { onLine });
+  return startBrowser(asked.browser, `${url}/tests/browser/kill.page`, story.profile, { onLine });
 }
 
 /** One life: open, look, write, be killed. Returns the line that tells of it. */

@@ -21,7 +21,7 @@ if (!pkg) {
 const ok = await listen({
   browser,
   root: join(dirname(fileURLToPath(import.meta.url)), "..", ".."),
-  page: "/tests/browser/suite.html",
+  page: "/tests/browser/suite.page",
   // /clear is what the user's "clear site data" does.
   routes: { "/only": () => only, "/clear": () => "" },
   options: { isolated: false, folders: { pkg: resolve(pkg) }, headers: { "/clear": { "Clear-Site-Data": '"storage"' } } },

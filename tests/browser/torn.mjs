@@ -21,7 +21,7 @@ const server = await serve(ROOT, { "/told": (body) => tell(JSON.parse(body)) });
 async function live(side, profile) {
   const told = new Promise((resolve) => (tell = resolve));
   const late = new Promise((resolve) => setTimeout(resolve, PATIENCE_MS, { error: "the page is silent" }).unref());
-  const browser = startChromium(`${server.url}/tests/browser/torn.html?side=${side}`, profile);
+  const browser = startChromium(`${server.url}/tests/browser/torn.page?side=${side}`, profile);
   try {
     return await Promise.race([told, late]);
   } finally {

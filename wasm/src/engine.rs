@@ -130,14 +130,6 @@ impl Engine {
         }
     }
 
-    /// The names of a statement's columns as they are now: they change with the schema.
-    ///
-    /// # Errors
-    /// `Misuse` for a statement that is not there.
-    pub fn columns(&mut self, id: u32) -> Outcome<Vec<String>> {
-        Ok(self.statement(id)?.0.column_names())
-    }
-
     /// Binds the one row of a chunk to the parameters, by position.
     ///
     /// # Errors

@@ -18,9 +18,9 @@ use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::engine::Engine;
 use crate::failure::{Failure, Outcome};
-use place::Place;
+use place::{Keeper, Place};
 pub use session::Session;
-pub use stores::{StoreImport, destroy_database, list_databases};
+pub use stores::StoreImport;
 use thrown::thrown;
 
 thread_local! {
@@ -47,6 +47,14 @@ pub fn last_panic() -> Option<String> {
 #[wasm_bindgen]
 pub struct Medium {
     place: RefCell<Option<Place>>,
+    /// What looks after a place in which no database could be opened.
+    refused: RefCell<Option<Keeper>>,
+}
+
+impl Medium {
+    fn at(place: Place) -> Self {
+        Self { place: RefCell::new(Some(place)), refused: RefCell::new(None) }
+    }
 }
 
 #[wasm_bindgen]
@@ -54,7 +62,7 @@ impl Medium {
     /// A place in memory, which is gone with the worker.
     #[must_use]
     pub fn memory(name: &str) -> Self {
-        Self { place: RefCell::new(Some(Place::memory(name))) }
+        Self::at(Place::memory(name))
     }
 
     /// The files of the database `name` in this origin's private file system, taken. `mode` is `create` (the
@@ -64,7 +72,7 @@ impl Medium {
     /// Thrown as an `Error` with a `kind`: `Busy` when another tab has it, `Unsupported`, `NotFound`.
     pub async fn opfs(name: String, mode: Option<String>) -> Result<Medium, JsValue> {
         let place = Place::opfs(&name, mode.as_deref()).await.map_err(thrown)?;
-        Ok(Self { place: RefCell::new(Some(place)) })
+        Ok(Self::at(place))
     }
 
     /// The records of the database `name` in this origin's IndexedDB, taken from whoever has it. `options` is JSON:
@@ -80,7 +88,7 @@ impl Medium {
     ) -> Result<Medium, JsValue> {
         let options = options::of_indexed_db(&options).map_err(thrown)?;
         let place = Place::indexed_db(&name, options, reader).await.map_err(thrown)?;
-        Ok(Self { place: RefCell::new(Some(place)) })
+        Ok(Self::at(place))
     }
 
     fn open(&self, options: &str) -> Outcome<Session> {
@@ -88,7 +96,26 @@ impl Medium {
         let place = self.place.borrow_mut().take();
         let Some(place) = place else { return Err(Failure::misuse("this place was started already")) };
         let (backend, keeper) = place.split();
-        Ok(Session::new(Engine::open(backend, settings)?, keeper))
+        match Engine::open(backend, settings) {
+            Ok(engine) => Ok(Session::new(engine, keeper)),
+            Err(failure) => {
+                *self.refused.borrow_mut() = Some(keeper);
+                Err(failure)
+            }
+        }
+    }
+
+    /// Resolves if the place in which `start` could not open a database is still this worker's: what looks damaged
+    /// may be what a new owner has written meanwhile. Gives the place back.
+    ///
+    /// # Errors
+    /// Thrown as an `Error` with a `kind`: `Fenced`, `Lost`.
+    pub async fn owned(&self) -> Result<(), JsValue> {
+        let refused = self.refused.take();
+        match refused {
+            Some(keeper) => keeper.owned().await.map_err(|error| thrown(error.into())),
+            None => Ok(()),
+        }
     }
 
     /// Opens the database, recovering it if need be. `options` is JSON: see `Settings` of the package.

@@ -99,7 +99,6 @@ fn a_schema_that_changes_under_a_statement_changes_its_columns() {
     let bytes = engine.step(id, 10, usize::MAX).unwrap().concat();
     let chunk = Chunk::read(&bytes).unwrap();
     assert_eq!((chunk.columns(), chunk.rows()), (2, 1));
-    assert_eq!(engine.columns(id).unwrap(), ["a", "b"]);
 }
 
 #[test]

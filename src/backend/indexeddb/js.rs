@@ -126,6 +126,27 @@ extern "C" {
 
     #[wasm_bindgen(js_name = setTimeout)]
     pub(super) fn set_timeout(handler: &Function, ms: u32) -> JsValue;
+    #[wasm_bindgen(js_name = setTimeout)]
+    fn set_timeout_with(handler: &Function, ms: u32, word: &str) -> JsValue;
+}
+
+/// The browser is given this long for one answer while a database is opened, ms.
+const PATIENCE_MS: u32 = 30_000;
+
+/// What is thrown when it says nothing until then.
+pub(super) const UNANSWERED: &str = "the browser has not answered in time";
+
+/// Waits for a promise, but not for ever: then [`UNANSWERED`] is thrown.
+pub(super) async fn in_time(promise: &Promise, ms: u32) -> Result<JsValue, JsValue> {
+    let late = Promise::new(&mut |_, reject| {
+        set_timeout_with(&reject, ms, UNANSWERED);
+    });
+    JsFuture::from(Promise::race(&Array::of2(promise, &late))).await
+}
+
+/// The same, for as long as an opening waits.
+pub(super) async fn patiently(promise: &Promise) -> Result<JsValue, JsValue> {
+    in_time(promise, PATIENCE_MS).await
 }
 
 /// Something of the global scope, if it is there and may be looked at.
@@ -170,8 +191,9 @@ pub(super) fn promise_and_end(request: &Request) -> (Promise, Function) {
 
 /// Waits for a request and returns its result.
 pub(super) async fn result_of(request: &Request) -> Result<JsValue, JsValue> {
-    match JsFuture::from(promise_of(request)).await {
+    match patiently(&promise_of(request)).await {
         Ok(_) => Ok(request.result()),
+        Err(late) if late == UNANSWERED => Err(late),
         Err(_) => Err(request.error()),
     }
 }
@@ -182,5 +204,9 @@ pub(super) async fn end_of(transaction: &Transaction) -> Result<(), JsValue> {
         transaction.set_oncomplete(Some(&resolve));
         transaction.set_onabort(Some(&reject));
     });
-    JsFuture::from(promise).await.map(drop).map_err(|_| transaction.failure())
+    match patiently(&promise).await {
+        Ok(_) => Ok(()),
+        Err(late) if late == UNANSWERED => Err(late),
+        Err(_) => Err(transaction.failure()),
+    }
 }

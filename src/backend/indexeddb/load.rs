@@ -5,9 +5,11 @@
 
 use js_sys::Array;
 use wasm_bindgen::{JsCast, JsValue, closure::Closure};
-use wasm_bindgen_futures::JsFuture;
 
-use super::js::{Database, Request, Store, Transaction, end_of, factory, promise_of, property, result_of};
+use super::js::{
+    Database, Request, Store, Transaction, UNANSWERED, end_of, factory, patiently, promise_of, property,
+    result_of,
+};
 use super::records::{LINKS, STORES, VERSION, begin, create_stores, link_of, load, number, put_takeover};
 use super::trouble::trouble;
 use super::{Options, witness};
@@ -49,6 +51,13 @@ pub(super) async fn connect(
     request.set_onupgradeneeded(Some(upgrade.as_ref().unchecked_ref()));
     match result_of(&request).await {
         Ok(database) => Ok(Some(database.unchecked_into())),
+        Err(late) if late == UNANSWERED => {
+            // Nobody waits for it any more; left open it would keep others from removing the database.
+            let opened = request.clone();
+            let close = Closure::once_into_js(move || opened.result().unchecked_into::<Database>().close());
+            request.set_onsuccess(Some(close.unchecked_ref()));
+            Err(late)
+        }
         Err(error) if absent == Absent::Refuse && property(&error, "name") == "AbortError" => Ok(None),
         Err(error) => Err(error),
     }
@@ -57,7 +66,7 @@ pub(super) async fn connect(
 /// Whether the browser lists the database, or does not say.
 async fn is_listed(directory: &str) -> bool {
     let Some(promise) = factory().and_then(|factory| factory.databases().ok()) else { return true };
-    let Ok(found) = JsFuture::from(promise).await else { return true };
+    let Ok(found) = patiently(&promise).await else { return true };
     let name = JsValue::from(database_name(directory));
     Array::from(&found).iter().any(|info| property(&info, "name") == name)
 }
@@ -65,7 +74,7 @@ async fn is_listed(directory: &str) -> bool {
 /// Takes the store over and reads what the queue holds from the start.
 ///
 /// # Errors
-/// `Lost`, `TooLarge`, `NotFound`, `NotAStore`, `Io`.
+/// `Lost`, `TooLarge`, `NotFound`, `NotAStore`, `Io`; `Busy` if the browser does not answer.
 pub(super) async fn open(place: &str, directory: &str, options: Options) -> Result<(Database, Queue)> {
     let refused = |thrown: JsValue| trouble(place, "open it", &thrown);
     let absent = if options.create { Absent::Create } else { Absent::Refuse };
@@ -77,15 +86,26 @@ pub(super) async fn open(place: &str, directory: &str, options: Options) -> Resu
     let Some(database) = found else {
         return fail(ErrorKind::NotFound, format!("{place}: there is no database of that name"));
     };
+    match own(place, directory, &database, options).await {
+        Ok(queue) => Ok((database, queue)),
+        Err(error) => {
+            database.close();
+            Err(error)
+        }
+    }
+}
+
+/// Takes the store over by this connection.
+async fn own(place: &str, directory: &str, database: &Database, options: Options) -> Result<Queue> {
+    let refused = |thrown: JsValue| trouble(place, "open it", &thrown);
     let mut witnessed = None;
     loop {
-        let transaction = begin(&database, &STORES, "readwrite", false).map_err(refused)?;
-        let taken = take(place, &transaction, options, witnessed).await;
-        match taken {
+        let transaction = begin(database, &STORES, "readwrite", false).map_err(refused)?;
+        match take(place, &transaction, options, witnessed).await {
             Ok(Some(queue)) => {
                 transaction.commit().map_err(refused)?;
                 end_of(&transaction).await.map_err(refused)?;
-                return Ok((database, queue));
+                return Ok(queue);
             }
             Ok(None) => {
                 // Nobody has ever owned it: new, or made again by the browser after it was lost.
@@ -94,7 +114,6 @@ pub(super) async fn open(place: &str, directory: &str, options: Options) -> Resu
             }
             Err(error) => {
                 let _ = transaction.abort();
-                database.close();
                 return Err(error);
             }
         }
@@ -194,10 +213,11 @@ impl Records {
         let keys = store.get_all_keys(range, count)?;
         let values = store.get_all(range, count)?;
         let both = js_sys::Promise::all(&Array::of2(&promise_of(&keys), &promise_of(&values)));
-        match JsFuture::from(both).await {
+        match patiently(&both).await {
             Ok(_) => {
                 Ok(Self { keys: keys.result().unchecked_into(), values: values.result().unchecked_into() })
             }
+            Err(late) if late == UNANSWERED => Err(late),
             Err(_) if keys.error().is_null() => Err(values.error()),
             Err(_) => Err(keys.error()),
         }

@@ -91,6 +91,7 @@ impl IndexedDb {
     /// * `Misuse`: a name that cannot be one. `NotFound`: there is none, and creating was not asked for.
     /// * `Lost`: there was one, and the browser has removed it; [`destroy`] the name to begin anew.
     /// * `TooLarge`: it would have to be held in memory and is above the limit.
+    /// * `Busy`: the browser says nothing; another tab may be in the way.
     /// * `Unsupported`: no IndexedDB here, or a newer version wrote it. `NotAStore`, `Io`.
     pub async fn open(name: &str, options: Options) -> Result<Self> {
         Self::open_read_by(name, options, None).await

@@ -1,11 +1,10 @@
 //! The databases of a site: which there are, and removing one.
 
-use js_sys::{Array, Promise};
-use wasm_bindgen::closure::Closure;
+use js_sys::Array;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 
-use super::js::{factory, promise_of, property, set_timeout};
+use super::js::{UNANSWERED, factory, in_time, promise_of, property};
 use super::load::database_name;
 use super::trouble::trouble;
 use super::witness;
@@ -52,16 +51,8 @@ pub async fn destroy(name: &str) -> Result<()> {
     witness::remove(&directory).await;
     let factory = factory().ok_or_else(no_indexeddb)?;
     let request = factory.delete_database(&database_name(&directory)).map_err(refused)?;
-    let late = Promise::new(&mut |resolve, _| {
-        let give_up = Closure::once_into_js(move || {
-            // A function that only settles a promise does not throw.
-            let _ = resolve.call1(&JsValue::UNDEFINED, &"late".into());
-        });
-        set_timeout(give_up.unchecked_ref(), PATIENCE_MS);
-    });
-    let first = Promise::race(&Array::of2(&promise_of(&request), &late));
-    match JsFuture::from(first).await {
-        Ok(outcome) if outcome == "late" => fail(
+    match in_time(&promise_of(&request), PATIENCE_MS).await {
+        Err(late) if late == UNANSWERED => fail(
             ErrorKind::Busy,
             format!("{place}: another tab holds it; it will be gone when that tab is closed"),
         ),

@@ -5,7 +5,7 @@
 
 use wasm_bindgen::JsValue;
 
-use super::js::property;
+use super::js::{UNANSWERED, property};
 use crate::backend::queue::Failure;
 use crate::error::{Error, ErrorKind};
 
@@ -51,6 +51,10 @@ pub(super) fn trouble(place: &str, doing: &str, thrown: &JsValue) -> Error {
         "SecurityError" | "NotAllowedError" | "InvalidStateError" => (
             ErrorKind::Unsupported,
             "the browser gives this page no storage: leave the private window, or allow this site to keep data",
+        ),
+        _ if message == UNANSWERED => (
+            ErrorKind::Busy,
+            "another tab may hold it: close this site's other tabs, or start the browser anew, and open it again",
         ),
         _ => (ErrorKind::Io, "reload the page; if it stays so, look at the browser's storage"),
     };

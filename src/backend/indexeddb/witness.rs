@@ -7,9 +7,8 @@
 
 use wasm_bindgen::JsCast;
 use wasm_bindgen::JsValue;
-use wasm_bindgen_futures::JsFuture;
 
-use super::js::{Cache, Caches, Response, global, property};
+use super::js::{Cache, Caches, Response, global, patiently, property};
 
 const CACHE: &str = "datasync-witness";
 
@@ -17,14 +16,14 @@ const CACHE: &str = "datasync-witness";
 async fn open(directory: &str) -> Option<(Cache, String)> {
     let origin = property(&global("location")?, "origin").as_string()?;
     let caches: Caches = global("caches")?.unchecked_into();
-    let cache = JsFuture::from(caches.open(CACHE)).await.ok()?;
+    let cache = patiently(&caches.open(CACHE)).await.ok()?;
     Some((cache.unchecked_into(), format!("{origin}/{CACHE}/{directory}")))
 }
 
 /// Whether the sign is there.
 pub(super) async fn is_there(directory: &str) -> bool {
     let Some((cache, url)) = open(directory).await else { return false };
-    JsFuture::from(cache.find(&url)).await.is_ok_and(|found| !found.is_undefined())
+    patiently(&cache.find(&url)).await.is_ok_and(|found| !found.is_undefined())
 }
 
 /// Leaves the sign. A refusal is no harm to the database.
@@ -33,13 +32,13 @@ pub(super) async fn leave(directory: &str) {
         return;
     }
     if let (Some((cache, url)), Ok(response)) = (open(directory).await, Response::new("1")) {
-        let _: Result<JsValue, JsValue> = JsFuture::from(cache.store(&url, &response)).await;
+        let _: Result<JsValue, JsValue> = patiently(&cache.store(&url, &response)).await;
     }
 }
 
 /// Takes the sign away.
 pub(super) async fn remove(directory: &str) {
     if let Some((cache, url)) = open(directory).await {
-        let _: Result<JsValue, JsValue> = JsFuture::from(cache.forget(&url)).await;
+        let _: Result<JsValue, JsValue> = patiently(&cache.forget(&url)).await;
     }
 }

@@ -3,6 +3,7 @@
 //
 // Must not know how the page was built. Every promise uses a database of its own, and closes it.
 
+import { edges } from "./edges.page.js";
 import { features } from "./features.page.js";
 import { equal, fails, Use, wait } from "./use.page.js";
 
@@ -443,6 +444,7 @@ export const promises = {
     // Held in memory the old state is whole; else its pages are no longer there.
     equal(/^Fenced: .*open it again/.test(read) || (reads === "resident" && read === "fine") || read, true);
     await fails(zombie.exportStore(), "Fenced", /another tab/);
+    await fails(zombie.query("PRAGMA integrity_check"), "Fenced", /another tab/);
     if (reads !== "resident") await fails(zombie.verify(), "Fenced", /another tab/);
     await fails(zombie.exec("INSERT INTO t VALUES (1000, 1)"), "Fenced", /another tab/);
     await zombie.close().catch(() => {});
@@ -638,5 +640,6 @@ export const promises = {
     equal(await db.query("PRAGMA integrity_check"), [{ integrity_check: "ok" }]);
   },
 
+  ...edges,
   ...features,
 };

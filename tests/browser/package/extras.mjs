@@ -16,6 +16,25 @@ const OPEN = `(async (options) => {
   }
 })`;
 
+/** The worker of the address "?paused" says so when it first reads base.db on demand, and reads when it is told to. */
+const PAUSED = `if (self.location.search === "?paused") {
+  const told = new Promise((resolve) => (new BroadcastChannel("go").onmessage = resolve));
+  for (const name of ["get", "getAll", "getAllKeys"]) {
+    const old = IDBObjectStore.prototype[name];
+    IDBObjectStore.prototype[name] = function (...given) {
+      if (this.name !== "base" || this.transaction.mode !== "readonly") return old.apply(this, given);
+      const { db } = this.transaction, seen = { error: null };
+      new BroadcastChannel("asked").postMessage("asked");
+      void told.then(() => {
+        const request = old.apply(db.transaction("base").objectStore("base"), given);
+        request.onsuccess = () => seen.onsuccess(Object.assign(seen, { result: request.result }));
+      });
+      return seen;
+    };
+  }
+}
+`;
+
 export const extras = {
   async a_reload_at_any_moment_finds_the_database_free_and_whole({ context, app, visit, ready }) {
     return visit(context, app, app.page, async ({ page, printed }) => {
@@ -329,6 +348,50 @@ export const extras = {
           await destroy("read-by");
         });
         return workers.length > begun + 2 ? undefined : `no second worker: ${workers}`;
+      }),
+    );
+  },
+
+  async an_opening_that_another_tab_comes_into_is_fenced_and_not_called_damage({ context, app, visit, ready }) {
+    return altered(app, { isolated: false }, (text) => PAUSED + text, async (origin) =>
+      visit(context, origin, app.page, async ({ page, printed }) => {
+        await ready(page, printed);
+        return page.evaluate(async () => {
+          const { open } = check.datasync;
+          const options = { name: "came-into", backend: "indexeddb" };
+          const tables = (word) => Array.from({ length: 150 }, (_, n) => `CREATE TABLE t${n}(${word.repeat(300)} ANY)`).join(";");
+          const made = await open(options);
+          await made.exec(tables("a"));
+          await made.close();
+          const [asked, go] = [new BroadcastChannel("asked"), new BroadcastChannel("go")];
+          const paused = new Promise((resolve) => (asked.onmessage = resolve));
+          const first = open({ ...options, workerUrl: "/datasync/dist/worker.js?paused" })
+            .then((db) => db.query("SELECT * FROM t1").then(() => "opened"))
+            .catch((error) => `${error.kind}: ${error.message}`);
+          const early = await Promise.race([first, paused]);
+          if (typeof early === "string") throw new Error(`it did not read: ${early}`);
+          await navigator.locks.request("datasync:indexeddb:came-into", { steal: true }, () => {});
+          const second = await open(options);
+          await second.exec(Array.from({ length: 150 }, (_, n) => `DROP TABLE t${n}`).join(";"));
+          await second.exec(tables("b"));
+          await second.close();
+          go.postMessage("go");
+          const outcome = await first;
+          if (!/^Fenced: .*another tab/.test(outcome)) throw new Error(outcome);
+        }).then(() => undefined);
+      }),
+    );
+  },
+
+  async where_web_locks_are_refused_memory_works_and_the_rest_is_told({ context, app, visit, ready }) {
+    const refusing = 'LockManager.prototype.request = () => Promise.reject(new DOMException("no origin", "SecurityError"));\n';
+    return altered(app, { isolated: false }, (text) => refusing + text, async (origin) =>
+      visit(context, origin, app.page, async ({ page, printed }) => {
+        await ready(page, printed);
+        const memory = await page.evaluate(`${OPEN}({ name: "lockless", backend: "memory" })`);
+        if (memory !== "open") return memory;
+        const opfs = await page.evaluate(`${OPEN}({ name: "lockless", backend: "opfs" })`);
+        return /^Environment: .*Web Locks.*no origin/.test(opfs) ? undefined : opfs;
       }),
     );
   },

@@ -223,14 +223,6 @@ impl Session {
         self.run(|engine| engine.bind(id, params))
     }
 
-    /// The names of a statement's columns as they are now.
-    ///
-    /// # Errors
-    /// Thrown as an `Error` with a `kind`.
-    pub fn columns(&self, id: u32) -> Result<Array, JsValue> {
-        self.run(|engine| engine.columns(id)).map(|names| names.iter().map(JsValue::from).collect())
-    }
-
     /// Gives up what the statement is in the middle of, and what is bound to it.
     ///
     /// # Errors

@@ -1,49 +1,13 @@
-//! Databases as a whole: which there are, deleting one, bringing the files of a store in.
+//! Bringing the files of a store in.
 //!
 //! Must not know what is in them. The rule it keeps: nothing that is there already is written over.
 
 use datasync::backend::{indexeddb, opfs};
-use js_sys::Array;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::thrown::thrown;
 use crate::failure::{Failure, Outcome};
-
-/// The names of the databases of a backend, in order.
-///
-/// # Errors
-/// Thrown as an `Error` with a `kind`.
-#[wasm_bindgen(js_name = listDatabases)]
-pub async fn list_databases(backend: String) -> Result<Array, JsValue> {
-    let names = list(&backend).await.map_err(thrown)?;
-    Ok(names.into_iter().map(JsValue::from).collect())
-}
-
-async fn list(backend: &str) -> Outcome<Vec<String>> {
-    match backend {
-        "opfs" => Ok(opfs::list().await?),
-        "indexeddb" => Ok(indexeddb::list().await?),
-        other => Err(no_such(other)),
-    }
-}
-
-/// Deletes a database with everything in it.
-///
-/// # Errors
-/// Thrown as an `Error` with a `kind`: `Busy` when it is open somewhere, `NotFound`.
-#[wasm_bindgen(js_name = destroyDatabase)]
-pub async fn destroy_database(backend: String, name: String) -> Result<(), JsValue> {
-    destroy(&backend, &name).await.map_err(thrown)
-}
-
-async fn destroy(backend: &str, name: &str) -> Outcome<()> {
-    match backend {
-        "opfs" => Ok(opfs::destroy(name).await?),
-        "indexeddb" => Ok(indexeddb::destroy(name).await?),
-        other => Err(no_such(other)),
-    }
-}
 
 fn no_such(backend: &str) -> Failure {
     Failure::misuse(format!("backend is {backend:?}; stored databases are in \"opfs\" or \"indexeddb\""))

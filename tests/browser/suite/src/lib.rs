@@ -131,6 +131,7 @@ fn trouble_tests() -> &'static [Test] {
         connection_that_stays_dead_ends_every_promise,
         read_on_a_dead_connection_connects_anew,
         read_that_is_never_answered_connects_anew_and_then_says_so,
+        opening_that_is_never_answered_says_so_and_holds_nothing,
         what_a_deposed_owner_reads_is_fenced_once_it_has_looked,
         vanished_database_is_lost_until_it_is_destroyed,
         database_deleted_by_another_tab_keeps_what_was_queued_and_is_fenced,

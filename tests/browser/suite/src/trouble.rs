@@ -200,6 +200,28 @@ pub fn read_that_is_never_answered_connects_anew_and_then_says_so() {
     says(&error, ErrorKind::Io, &[&medium.path(), "not answered", "reload the page"]);
 }
 
+pub fn opening_that_is_never_answered_says_so_and_holds_nothing() {
+    // Patience in hundredths.
+    script(
+        "const old = setTimeout; globalThis.setTimeout = (call, ms, ...words) => old(call, ms / 100, ...words);",
+        &[],
+    );
+    let medium = OnDemand::new();
+    let expected = crashed(&medium);
+    let late = "const real = old.apply(this, given), seen = {};
+        real.onsuccess = () => setTimeout(() => { seen.result = real.result; seen.onsuccess(); }, 60_000);
+        return seen;";
+    for body in ["return {};", late] {
+        hijack("IDBFactory", "open", 1, 1, body);
+        let error = open_as(&medium.name, options(false)).err().expect("nobody answered");
+        says(&error, ErrorKind::Busy, &[&medium.path(), "not answered", "other tabs", "open it again"]);
+        check_all(&medium, &expected);
+    }
+    script("await new Promise(resolve => setTimeout(resolve, 60_000));", &[]);
+    // One that is held could not be removed.
+    remove(&medium.name).unwrap();
+}
+
 pub fn what_a_deposed_owner_reads_is_fenced_once_it_has_looked() {
     let medium = OnDemand::new();
     let mut expected = Expected::new();
