@@ -146,14 +146,18 @@ export class Mailbox {
       const at = this.#next();
       const call = this.#queue[at];
       if (!call) return turn;
-      // What was answered before is durable, or known not to be, before the session goes.
-      if (call.request.op === "close" && turn.length > 0) return turn;
+      const { op } = call.request;
+      // What was answered before is durable, or known not to be, before the session goes, and before another barrier
+      // than this turn's: for what that makes durable, the failure of this one must not be told.
+      if ((op === "close" || op === "sync") && turn.length > 0) return turn;
       if (this.#joins(at, true) && this.#joins(at + 1, false) && this.#runner?.mayJoin()) {
         turn.push(...(await this.#joined(this.#runner)));
       } else {
         this.#queue.splice(at, 1);
         const answer = await this.#answer(call);
-        if (call.id !== 0) turn.push(answer);
+        // Nobody waits for 0. A sync has had its barrier.
+        if (call.id !== 0 && op !== "sync") turn.push(answer);
+        else if (call.id !== 0 && !this.#dead) this.#post([answer]);
       }
       if (this.#dead) return [];
       if (this.#isLate()) return turn;
@@ -211,7 +215,7 @@ export class Mailbox {
     this.#running = call.id;
     this.#cancelled = false;
     const durability = call.durability ?? this.#session?.durability;
-    const now = durability === "applied" && call.request.op !== "sync";
+    const now = durability === "applied";
     try {
       const ok = await this.#execute(call);
       return { answer: { id: call.id, ok }, transfer: transfersOf(ok), now };

@@ -249,6 +249,20 @@ test("calls_that_keep_coming_wait_for_no_fold_and_files_are_made_ready_all_the_s
   assert.equal(session.tends - tends, 1, "when they cease it looks whether there is something to fold");
 });
 
+test("what_a_sync_has_made_durable_is_not_called_full_for_what_comes_behind_it", async () => {
+  const { session, send, number } = await opened();
+  const full = Object.assign(new Error("no space or quota left"), { kind: "Full" });
+  const ends = [Promise.resolve(), Promise.reject(full)];
+  ends[1]!.catch(() => {});
+  session.barrier = () => ends.shift()!;
+  const put = (n: number) => number({ op: "run", sql: "PUT ?", params: [n], keep: "nothing" });
+  const [x, sync, y] = send(put(1), number({ op: "sync" }), put(2));
+  const told = await Promise.all([x, sync, y].map((answer) => answer!.then(() => "ok", (error: { kind: string }) => error.kind)));
+  // The first barrier, which began after X was committed, succeeded.
+  assert.equal(session.durable, 1);
+  assert.deepEqual(told, ["ok", "ok", "Full"]);
+});
+
 test("a_batch_is_all_or_nothing", async () => {
   const { session, call } = await opened();
   const items = [{ sql: "PUT ?", params: [1] }, { sql: "FAIL", params: undefined }];

@@ -14,6 +14,8 @@ use crate::invariants::{Checked, Violation, no_panic};
 const PAGE: u64 = BLOCK_SIZE as u64;
 
 const SMALL: Memory = Memory { resident: false, bytes: 0, batch_bytes: 3 * PAGE };
+/// With room for a prefetch of several extents.
+const ROOMY: Memory = Memory { resident: false, bytes: 1 << 20, batch_bytes: 3 * PAGE };
 const RESIDENT: Memory = Memory { resident: true, bytes: 1 << 30, batch_bytes: BATCH_BYTES };
 
 fn area(random: &mut Random) -> Area {
@@ -79,6 +81,18 @@ fn compare_somewhere(tab: &SimTab, plain: &Plain, random: &mut Random) {
     }
 }
 
+/// Reads the base from its beginning, as far as there is one: what is read ahead is not asked for yet.
+fn scan(tab: &SimTab, plain: &Plain) {
+    let (mut ours, mut theirs) = ([1; BLOCK_SIZE], [1; BLOCK_SIZE]);
+    for offset in (0..).step_by(VALUE_BYTES) {
+        let got = tab.read(Area::Base, offset, &mut ours);
+        match plain.read(Area::Base, offset, &mut theirs) {
+            Ok(0) | Err(_) => return,
+            Ok(n) => assert_eq!((got.unwrap(), &ours[..n]), (n, &theirs[..n]), "base.db @{offset}"),
+        }
+    }
+}
+
 /// A life of ops, transactions, crashes and dead connections; what is there is always a prefix.
 fn live(seed: u64, memory: Memory) {
     let mut random = Random::new(seed);
@@ -104,6 +118,9 @@ fn live(seed: u64, memory: Memory) {
             tab.pump(TransactionFate::Completes);
         }
         compare_somewhere(&tab, past.last().unwrap(), &mut random);
+        if random.chance(1, 6) {
+            scan(&tab, past.last().unwrap());
+        }
         if random.chance(1, 15) {
             if random.chance(1, 2) {
                 tab.pump(TransactionFate::NeverFires { taken: true });
@@ -123,7 +140,7 @@ fn live(seed: u64, memory: Memory) {
 /// Lives from seed 0 on; a panic is a broken promise.
 pub fn run(lives: u64) -> Checked<()> {
     for seed in 0..lives {
-        let memory = if seed % 3 == 0 { RESIDENT } else { SMALL };
+        let memory = [RESIDENT, SMALL, ROOMY][seed as usize % 3];
         no_panic(|| {
             live(seed, memory);
             Ok(())

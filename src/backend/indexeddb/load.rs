@@ -52,7 +52,11 @@ pub(super) async fn connect(
     match result_of(&request).await {
         Ok(database) => Ok(Some(database.unchecked_into())),
         Err(late) if late == UNANSWERED => {
-            // Nobody waits for it any more; left open it would keep others from removing the database.
+            // Nobody waits for it any more; left open it would keep others from removing the database, and made new
+            // it would be an empty one.
+            let refused = request.clone();
+            let refuse = Closure::once_into_js(move || refused.transaction().abort());
+            request.set_onupgradeneeded(Some(refuse.unchecked_ref()));
             let opened = request.clone();
             let close = Closure::once_into_js(move || opened.result().unchecked_into::<Database>().close());
             request.set_onsuccess(Some(close.unchecked_ref()));

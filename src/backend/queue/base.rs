@@ -135,10 +135,12 @@ impl Base {
         if self.cache.contains_key(&extent) {
             return;
         }
-        let value = if self.is_cut(extent) { &[] } else { value.unwrap_or(&[]) };
+        // A cut has taken what earlier transactions change out of the overlay.
+        let cut = self.cut_by(extent);
+        let value = if cut.is_some() { &[] } else { value.unwrap_or(&[]) };
         let (bytes, changed) = match self.overlay.get(&extent) {
             Some((patch, last)) => (patch.lay_over(value), *last),
-            None => (value.to_vec(), 0),
+            None => (value.to_vec(), cut.unwrap_or(0)),
         };
         self.hold(extent, bytes, changed);
     }
@@ -226,7 +228,12 @@ impl Base {
     }
 
     fn is_cut(&self, extent: u64) -> bool {
-        self.cuts.iter().any(|(from, _)| extent >= *from)
+        self.cut_by(extent).is_some()
+    }
+
+    /// The last of the queued transactions that cut this extent off.
+    fn cut_by(&self, extent: u64) -> Option<u64> {
+        self.cuts.iter().rev().find(|(from, _)| extent >= *from).map(|(_, number)| *number)
     }
 
     fn hold(&mut self, extent: u64, bytes: Vec<u8>, changed: u64) {

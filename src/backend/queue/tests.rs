@@ -212,3 +212,37 @@ fn reads_beside_writes_that_never_complete_do_not_replace_connections_for_ever()
     }
     assert!(tab.is_dead());
 }
+
+/// A prefetch runs over extents that are cut off and grown over again, while an earlier transaction that changes
+/// them waits.
+#[test]
+fn extent_of_before_a_cut_is_not_put_as_after_it() {
+    let base = |extent: u64| write(Area::Base, extent * 15, 1);
+    let origin = SimOrigin::new();
+    let tab = origin.open(Memory { resident: false, bytes: 1 << 20, batch_bytes: PAGE }).unwrap();
+    tab.apply(&Op::Create(Area::Base)).unwrap();
+    for extent in 0..8 {
+        tab.apply(&base(extent)).unwrap();
+    }
+    tab.drain();
+    drop(tab);
+    let tab = origin.open(Memory { resident: false, bytes: 1 << 20, batch_bytes: PAGE }).unwrap();
+    let mut buf = [0; BLOCK_SIZE];
+    // Transaction A: block 1 of extent 2 (block 0 of it is old and acknowledged), and a length, as a fold leaves it.
+    tab.apply(&write(Area::Base, 2 * 15 + 1, 1)).unwrap();
+    // Transaction B: the database shrinks to two extents and grows again, its end only.
+    tab.apply(&Op::Resize { area: Area::Base, bytes: 30 * PAGE }).unwrap();
+    tab.apply(&base(7)).unwrap();
+    // A scan: extent 0, then 1 and 2 together.
+    for extent in 0..8 {
+        tab.read(Area::Base, extent * 15 * PAGE, &mut buf).unwrap();
+    }
+    // A goes out. Then the power is cut.
+    assert!(tab.pump(TransactionFate::Completes));
+    let seen = origin.open(RESIDENT).unwrap();
+    assert_eq!(seen.len(Area::Base).unwrap(), Some((7 * 15 + 1) * PAGE));
+    seen.read(Area::Base, (2 * 15 + 1) * PAGE, &mut buf).unwrap();
+    assert_eq!(buf, [32; BLOCK_SIZE], "what A wrote");
+    seen.read(Area::Base, 2 * 15 * PAGE, &mut buf).unwrap();
+    assert_eq!(buf, [31; BLOCK_SIZE], "what was there before A");
+}
