@@ -34,11 +34,13 @@ pub enum Mistake {
     SkipRelogBarrier,
     /// A fold goes past the oldest read view.
     FoldIgnoresPins,
+    /// The directory entry of a new store is not made durable.
+    SkipStoreEntry,
 }
 
 impl Mistake {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::AcknowledgeEarly,
         Self::WatermarkEarly,
         Self::SkipOldBarrier,
@@ -51,6 +53,7 @@ impl Mistake {
         Self::SkipRelog,
         Self::SkipRelogBarrier,
         Self::FoldIgnoresPins,
+        Self::SkipStoreEntry,
     ];
 }
 
@@ -251,7 +254,9 @@ impl Log {
             scene.seen[1] |= scene.plan.iter().any(|op| matches!(op, Op::Append { .. }));
         } else if scene.broken.is_none() {
             let meta = Meta { seq: 1, epoch: 1, ..Meta::default() };
-            scene.plan = self.publish(&meta).into();
+            scene.plan = vec![Op::CreateStore];
+            scene.plan.extend(self.publish(&meta));
+            scene.plan.extend(self.unless(Mistake::SkipStoreEntry, Op::BarrierDirectory));
         }
     }
 
@@ -320,6 +325,9 @@ fn cut(core: &mut State, fates: Option<u32>) -> u32 {
     };
     let medium = &mut core.medium;
     let pick = fates.is_some();
+    if medium.entry.unsynced() && (fate() == 1) && pick {
+        medium.entry.disk = medium.entry.cache;
+    }
     for cell in medium.meta.iter_mut().filter(|cell| cell.unsynced() && !cell.clean) {
         match (pick, fate()) {
             (true, 1) => cell.disk.clone_from(&cell.cache),
@@ -343,6 +351,10 @@ fn cut(core: &mut State, fates: Option<u32>) -> u32 {
         }
     }
     if pick {
+        medium.entry.cache = medium.entry.disk;
+        if medium.entry.disk.is_none() {
+            medium.meta = Default::default();
+        }
         medium.meta.iter_mut().for_each(|cell| (cell.cache, cell.clean) = (cell.disk.clone(), false));
         for segment in medium.segments.values_mut() {
             (segment.entry.cache, segment.header.cache) = (segment.entry.disk, segment.header.disk);
