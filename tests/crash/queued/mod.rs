@@ -164,6 +164,20 @@ fn long_lives_on_a_queued_medium_keep_every_promise() {
     lived.unwrap_or_else(|violation| panic!("{violation}"));
 }
 
+/// Words that broke a promise once.
+const ONCE: [&str; 1] = ["a0.S.a01.1.h9.S.Q"];
+
+/// Runs those with every memory.
+pub fn once(fired: &Fired) -> Checked<()> {
+    let all = ONCE.iter().flat_map(|word| MEMORIES.map(|memory| (parse(word), memory)));
+    all.into_iter().try_for_each(|(word, memory)| run_word(&word, memory, fired))
+}
+
+#[test]
+fn what_joins_a_batch_behind_a_flush_is_not_answered_with_it() {
+    once(&Fired::default()).unwrap_or_else(|violation| panic!("{violation}"));
+}
+
 /// Words with much to wait for: extents to fetch, transactions of one op and of many.
 const LONG_WAITS: [&str; 3] = ["a0.S.1.a01.S.*", "L.C.S.*.t.f.1.1.a0.S.*", "L.S.*.r.C.S.*.h9.c.S.*"];
 
