@@ -10,6 +10,8 @@
 
 #[cfg(feature = "checker")]
 mod checker;
+#[cfg(feature = "checker")]
+mod power;
 mod recovery;
 mod rules;
 
