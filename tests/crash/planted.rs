@@ -21,7 +21,7 @@ use crate::{
 
 /// The suites in their fast versions, by name, cheapest first.
 const SUITES: [(&str, fn(Bug) -> Checked<()>); 16] = [
-    ("queue against M2", |bug| of_queue(bug, |_, _| model::run(100))),
+    ("queue against memory", |bug| of_queue(bug, |_, _| model::run(100))),
     ("queued words", |bug| of_queue(bug, queued_words)),
     ("queued lives", |bug| of_queue(bug, |_, fired| queued::lives(1, 60, 160, fired))),
     ("queued waits", |bug| of_queue(bug, |_, fired| queued::intrusions(fired))),
