@@ -98,7 +98,7 @@ impl State {
             let batch = |group: &Group| within(group) && group.kind != Kind::Proof;
             let groups = segment.groups.iter().filter_map(|(page, cell)| Some((*page, cell.cache?, cell)));
             // Recovery ends a segment behind its last batch; a proof of that batch is no part of it any more.
-            let end = groups.clone().filter(|(_, group, _)| batch(group)).map(|(page, ..)| page).last();
+            let end = groups.clone().filter(|(_, group, _)| batch(group)).map(|(page, ..)| page).next_back();
             let mut covered =
                 groups.filter(|(page, group, _)| within(group) && (!life.recovering || Some(*page) <= end));
             if covered.any(|(.., cell)| cell.unsynced()) && life.meta.segments.contains(&(*id, None)) {
