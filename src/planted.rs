@@ -288,6 +288,8 @@ bugs! {
     QUEUE: "In the ordered queue under IndexedDB." {
         /// A flush of the queue is answered when its transaction has begun.
         AcknowledgeBeforeComplete,
+        /// A flush answers for all of its last batch, and not only for what was in it when it was asked for.
+        AnswerWholeBatch,
         /// A strict flush of the queue is answered by a relaxed transaction.
         RelaxedIsStrict,
         /// A transaction of the queue does not compare the owner.

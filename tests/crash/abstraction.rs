@@ -19,6 +19,8 @@ pub type Segment = (Option<u64>, BTreeMap<u32, m1::Group>);
 /// What one view of a medium shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shown {
+    /// Whether META has a directory entry.
+    pub entry: bool,
     pub meta: [Option<m1::Meta>; 4],
     pub segments: BTreeMap<u64, Segment>,
 }
@@ -44,7 +46,8 @@ impl Shown {
             let groups = groups_of(&pages[1..], 1, |group| group.identity == header.identity);
             (id.0, (Some(header.identity.epoch.0), groups))
         };
-        Self { meta, segments: disk.segments().into_iter().map(of).collect() }
+        let entry = disk.len(Area::Meta).is_some();
+        Self { entry, meta, segments: disk.segments().into_iter().map(of).collect() }
     }
 
     /// What one view of the model's medium shows.
@@ -56,26 +59,33 @@ impl Shown {
             let groups = groups.filter_map(|(page, cell)| Some((*page, *view.of(cell)?)));
             (*id, (header, groups.collect()))
         };
+        let entry = view.of(&medium.entry).is_some();
         Self {
-            meta: [0, 1, 2, 3].map(|copy| view.of(&medium.meta[copy]).cloned()),
+            entry,
+            meta: [0, 1, 2, 3].map(|copy| view.of(&medium.meta[copy]).filter(|_| entry).cloned()),
             segments: there.map(of).collect(),
         }
     }
 
     /// The model's medium after a power cut that left this: nothing is unsynced, the base is what was durable.
     pub fn settled(self, before: &Medium) -> Medium {
-        let base = Cell { cache: before.base.disk, ..before.base.clone() };
+        let base = durable(before.base.disk);
         let segment = |(id, (header, groups)): (u64, Segment)| {
             let groups = groups.into_iter().map(|(page, group)| (page, durable(Some(group)))).collect();
             (id, m1::Segment { entry: durable(Some(())), header: durable(header), groups })
         };
         let segments = self.segments.into_iter().map(segment).collect();
-        Medium { meta: self.meta.map(durable), segments, base, base_dirty: [false; 2] }
+        let entry = durable(self.entry.then_some(()));
+        Medium { entry, meta: self.meta.map(durable), segments, base, base_dirty: [false; 2] }
     }
 
     /// Why no power cut leaves this of `medium`, if that is so: each thing ends as old, new or garbage.
     pub fn impossible(&self, medium: &Medium) -> Option<String> {
-        for (copy, (cell, left)) in medium.meta.iter().zip(&self.meta).enumerate() {
+        let entry = self.entry.then_some(());
+        if entry != medium.entry.disk && entry != medium.entry.cache {
+            return Some(format!("META's entry is {entry:?}, not one of {:?}", medium.entry));
+        }
+        for (copy, (cell, left)) in medium.meta.iter().zip(&self.meta).enumerate().filter(|_| self.entry) {
             let garbage = left.is_none() && cell.unsynced();
             if !garbage && *left != cell.disk && *left != cell.cache {
                 return Some(format!("META copy {copy} is {left:?}, neither of {cell:?}"));

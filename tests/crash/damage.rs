@@ -25,6 +25,14 @@ pub struct Found {
     pub harmless: u64,
 }
 
+impl Found {
+    pub fn count(&mut self, became: Became) {
+        self.injected += u64::from(became != Became::Nothing);
+        self.reported += u64::from(became == Became::Reported);
+        self.harmless += u64::from(became == Became::Harmless);
+    }
+}
+
 /// Damages every page of every word's store in every way. `every` thins it out.
 pub fn run(words: &[&str], every: usize) -> Checked<Found> {
     let mut found = Found::default();
@@ -39,9 +47,7 @@ pub fn run(words: &[&str], every: usize) -> Checked<Found> {
         for fault in faults(&image).into_iter().step_by(every) {
             let became = no_panic(|| one(&image, fault, &run.history, &found.fired))
                 .map_err(|violation| violation.at(format!("{} with {fault}", Word(&letters))))?;
-            found.injected += u64::from(became != Became::Nothing);
-            found.reported += u64::from(became == Became::Reported);
-            found.harmless += u64::from(became == Became::Harmless);
+            found.count(became);
         }
     }
     Ok(found)

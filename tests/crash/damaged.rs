@@ -29,16 +29,30 @@ pub fn one(image: &DiskState, fault: Fault, history: &History, fired: &Fired) ->
 }
 
 fn judged(disk: &SimDisk, fault: Fault, history: &History) -> Checked<Became> {
-    let struck_later = matches!(fault, Fault::StaleRead { .. });
-    if !struck_later && !disk.faults().unfired().is_empty() {
+    if !strikes_later(fault) && !disk.faults().unfired().is_empty() {
         return Ok(Became::Nothing);
     }
-    let wanted = &history.newest().state;
     let before = SimDisk::from_state(disk.state(), 9);
-    let errors = match Volume::open(disk.clone(), options()) {
-        Ok(volume) => seen(&volume, wanted)?,
+    let opened = Volume::open(disk.clone(), options());
+    judge(fault, history, opened, || Volume::open(before, options().read_only(true)))
+}
+
+/// Whether `fault` waits for a read.
+pub fn strikes_later(fault: Fault) -> bool {
+    matches!(fault, Fault::StaleRead { .. } | Fault::GarbledRead { .. } | Fault::Unreadable { .. })
+}
+
+/// What became of `fault` in a store that was `opened`, or refused to be and then opened for reading only.
+pub fn judge(
+    fault: Fault,
+    history: &History,
+    opened: Result<Volume, Error>,
+    read_only: impl FnOnce() -> Result<Volume, Error>,
+) -> Checked<Became> {
+    let errors = match opened {
+        Ok(volume) => seen(&volume, &history.newest().state)?,
         Err(error) => {
-            read_only(&before, history)?;
+            serves(read_only(), history)?;
             vec![error]
         }
     };
@@ -61,8 +75,8 @@ fn seen(volume: &Volume, wanted: &State) -> Checked<Vec<Error>> {
 }
 
 /// Opened for reading only, a damaged store serves a prefix and says what is damaged, or refuses.
-fn read_only(disk: &SimDisk, history: &History) -> Checked<()> {
-    let Ok(volume) = Volume::open(disk.clone(), options().read_only(true)) else { return Ok(()) };
+fn serves(opened: Result<Volume, Error>, history: &History) -> Checked<()> {
+    let Ok(volume) = opened else { return Ok(()) };
     let Ok(state) = read_state(&snapshot(&volume)?)? else { return Ok(()) };
     let newest = state == history.newest().state;
     ensure(newest || !volume.recovery().damage.is_empty(), "I8 no silence", || {

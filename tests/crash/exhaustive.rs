@@ -45,7 +45,8 @@ pub struct Limits {
 impl Limits {
     pub fn from_environment() -> Self {
         let depth = settings::depth();
-        let later = depth.saturating_sub(2).max(1);
+        // Behind a beginning a letter costs the most: the step before an issue is resolved goes as deep as it can.
+        let later = if depth > 3 { depth - 1 } else { depth.saturating_sub(2).max(1) };
         Self {
             depth,
             double_depth: settings::double_depth().unwrap_or(1).min(depth),
@@ -69,7 +70,17 @@ impl Limits {
         self.deadline.is_some_and(|deadline| Instant::now() > deadline)
     }
 
-    /// In words, for the ledger and the state file.
+    /// How each state is treated, for the state file; how far a job goes, its name says.
+    fn of_a_state(&self) -> String {
+        format!("{:?}; {:?}; {:?}", self.bounds, self.again_short, self.again_long)
+    }
+
+    /// Letters of a workload up to which crashes inside recovery are tried.
+    fn most_double(&self, beginning: usize) -> usize {
+        if beginning == 0 { self.double_depth } else { self.double_later }
+    }
+
+    /// In words, for the ledger.
     fn words(&self) -> String {
         let later = self.beginnings.first().map_or(0, |(_, depth)| *depth);
         format!(
@@ -100,15 +111,16 @@ pub fn run(limits: &Limits) -> Checked<()> {
 
 /// The same, but for the jobs that `record` knows as done; those that get done are written down in it.
 fn run_recorded(limits: &Limits, record: &Record, tried: &Tried) -> Checked<()> {
-    let left = jobs(limits).into_iter().enumerate().filter(|(number, _)| !record.is_done(*number));
-    let jobs: Mutex<Vec<(usize, Job)>> = Mutex::new(left.collect::<Vec<_>>().into_iter().rev().collect());
+    let mut left: Vec<Job> = jobs(limits);
+    left.retain(|job| !record.is_done(&job.name(limits)));
+    let jobs = Mutex::new(left.into_iter().rev().collect::<Vec<_>>());
     let failed = Mutex::new(None);
     std::thread::scope(|scope| {
         for _ in 0..limits.threads.max(1) {
             scope.spawn(|| {
                 plant(limits.bug);
                 while failed.lock().expect("unpoisoned").is_none() {
-                    let Some((number, mut job)) = jobs.lock().expect("unpoisoned").pop() else { break };
+                    let Some(mut job) = jobs.lock().expect("unpoisoned").pop() else { break };
                     let (begun, busy) = (Instant::now(), busy_ms(Instant::now()));
                     let tried = tried.for_job();
                     let depth = job.depth;
@@ -119,9 +131,13 @@ fn run_recorded(limits: &Limits, record: &Record, tried: &Tried) -> Checked<()> 
                     if limits.is_late() {
                         break;
                     }
-                    let (states, distinct) = (tried.states(), tried.distinct());
-                    let job = Finished { states, distinct, busy_ms: busy_ms(begun) - busy };
-                    record.finish(number, job, &tried.first());
+                    let finished = Finished {
+                        commit: settings::commit(),
+                        states: tried.states(),
+                        distinct: tried.distinct(),
+                        busy_ms: busy_ms(begun) - busy,
+                    };
+                    record.finish(job.name(limits), finished, &tried.first());
                 }
             });
         }
@@ -137,6 +153,16 @@ struct Job {
     root: usize,
     /// Letters still to come.
     depth: usize,
+}
+
+impl Job {
+    /// All that it tries: the beginning, the letters behind it, how many are still to come, and up to how many of them
+    /// crashes inside recovery are tried.
+    fn name(&self, limits: &Limits) -> String {
+        let (beginning, rest) = self.word.split_at(self.beginning);
+        let double = limits.most_double(self.beginning).min(rest.len() + self.depth);
+        format!("{}/{}/{}/{double}", Word(beginning), Word(rest), self.depth)
+    }
 }
 
 fn jobs(limits: &Limits) -> Vec<Job> {
@@ -162,7 +188,7 @@ fn explore(job: &mut Job, left: usize, limits: &Limits, tried: &Tried) -> Checke
     if limits.is_late() {
         return Ok(());
     }
-    let most = if job.beginning == 0 { limits.double_depth } else { limits.double_later };
+    let most = limits.most_double(job.beginning);
     let letters = job.word.len() - job.beginning;
     let again = if letters <= 1 { limits.again_short } else { limits.again_long };
     let again = (most > 0 && letters <= most).then_some(again);
@@ -298,34 +324,36 @@ fn every_crash_of_every_short_workload_recovers_to_a_prefix() {
         println!("replayed {word}: {:?}, no violation", tried.totals());
         return;
     }
-    let all = jobs(&limits).len();
-    let record = Record::open(limits.words());
+    let all: Vec<String> = jobs(&limits).iter().map(|job| job.name(&limits)).collect();
+    let record = Record::open(limits.of_a_state());
     let tried = Tried::new();
     record.recall(&tried);
-    let done = AtomicBool::new(false);
+    let done = || all.iter().filter(|job| record.is_done(job)).count();
+    let over = AtomicBool::new(false);
     let outcome = std::thread::scope(|scope| {
         let look = || {
-            let sums = record.sums();
-            (format!("{} of {all} jobs, {} distinct in them", sums.jobs, sums.distinct), tried.totals())
+            let progress =
+                format!("{} of {} jobs, {} distinct in all", done(), all.len(), record.sums().distinct);
+            (progress, tried.totals())
         };
-        let done = &done;
-        scope.spawn(move || watch("exhaustive", done, look));
+        let over = &over;
+        scope.spawn(move || watch("exhaustive", over, look));
         let outcome = run_recorded(&limits, &record, &tried);
-        done.store(true, Ordering::Release);
+        over.store(true, Ordering::Release);
         outcome
     });
     outcome.unwrap_or_else(|violation| complain(&limits, violation));
     let sums = record.sums();
-    summarise(&limits, &sums, all);
+    summarise(&limits, &sums, done(), all.len());
     // A run that goes on from another one has counted its own part only.
-    if sums.jobs == all && sums.runs == 1 {
+    if done() == all.len() && sums.runs == 1 {
         tried.fired().all_struck("exhaustive").unwrap_or_else(|violation| panic!("{violation}"));
     }
 }
 
 /// What was done, for people, and as a line for the ledger once all of it is.
-fn summarise(limits: &Limits, sums: &Sums, all: usize) {
-    let Sums { jobs, states, distinct, busy_ms, runs, wall_ms } = *sums;
+fn summarise(limits: &Limits, sums: &Sums, jobs: usize, all: usize) {
+    let Sums { states, distinct, busy_ms, runs, wall_ms, ref by_commit } = *sums;
     let (seconds, core_hours) = (wall_ms as f64 / 1e3, busy_ms as f64 / 3.6e6);
     let words = limits.words();
     println!(
@@ -333,11 +361,20 @@ fn summarise(limits: &Limits, sums: &Sums, all: usize) {
          {core_hours:.2} core-hours, 0 violations"
     );
     if jobs == all {
+        let first: u64 = by_commit.values().map(|(_, first)| first).sum();
+        let commit = |(commit, (jobs, first)): (&String, &(usize, u64))| {
+            format!("{jobs} jobs with {commit}, which saw {first} of them first")
+        };
+        let mut by: Vec<String> = by_commit.iter().map(commit).collect();
+        if distinct > first {
+            by.push(format!("{} are of runs of other bounds", distinct - first));
+        }
         println!(
             "ledger {{\"suite\": \"exhaustive\", \"bounds\": \"{words}\", \"jobs\": {jobs}, \"runs\": {runs}, \
              \"crash_states\": {states}, \"distinct\": {distinct}, \"violations\": 0, \"seconds\": {seconds:.0}, \
              \"core_hours\": {core_hours:.2}, \"note\": \"distinct: pairs of a medium and what it may show, told \
-             apart by 64 bits, each counted once over all runs\"}}"
+             apart by 64 bits, each counted once over all runs; {}\"}}",
+            by.join("; ")
         );
     }
 }

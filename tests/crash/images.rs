@@ -34,6 +34,8 @@ pub struct Tried {
 struct Memory {
     /// Media that were checked.
     seen: Keys,
+    /// Media that an earlier run has checked and counted.
+    counted: Keys,
     /// Media whose recovery was crashed as well.
     inside: Keys,
     /// Media that a recovery or a commit after it left, checked from there to the end.
@@ -51,6 +53,7 @@ impl Tried {
         let bytes = key_bytes();
         let memory = Memory {
             seen: Keys::within(bytes),
+            counted: Keys::within(bytes),
             inside: Keys::within(bytes / 8),
             further: Keys::within(bytes / 2),
             inside_recovery: AtomicU64::new(0),
@@ -71,9 +74,11 @@ impl Tried {
         }
     }
 
-    /// Takes a key that an earlier run has checked.
-    pub fn remember(&self, key: u64) {
-        self.memory.seen.offer(key);
+    /// Takes a key that an earlier run has counted. It is checked again when it is met: the code of that run may have
+    /// been another.
+    pub fn is_counted(&self, key: u64) {
+        let room = self.memory.counted.offer(key) != Offered::Forgotten;
+        assert!(room, "no room for the keys that are counted: raise DATASYNC_CRASH_KEYS_MIB");
     }
 
     /// Whether this is the first time that `image` is seen with these expectations.
@@ -83,6 +88,7 @@ impl Tried {
         let key = key(image, expected);
         match self.memory.seen.offer(key) {
             Offered::Known => return false,
+            Offered::New if self.memory.counted.contains(key) => {}
             Offered::New => {
                 self.distinct.fetch_add(1, Ordering::Relaxed);
                 self.memory.distinct.fetch_add(1, Ordering::Relaxed);

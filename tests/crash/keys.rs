@@ -41,6 +41,13 @@ impl Keys {
         self.shards[shard].lock().expect("nobody panics with it").offer(key.max(1), self.most)
     }
 
+    /// Whether `key` is remembered.
+    pub fn contains(&self, key: u64) -> bool {
+        let (shard, key) = (&self.shards[(key >> 58) as usize % SHARDS], key.max(1));
+        let shard = shard.lock().expect("nobody panics with it");
+        !shard.slots.is_empty() && shard.slots[shard.find(key)] == key
+    }
+
     /// How many are remembered.
     pub fn len(&self) -> u64 {
         self.shards.iter().map(|shard| shard.lock().expect("nobody panics with it").len as u64).sum()
@@ -86,6 +93,8 @@ fn a_key_is_new_once_and_a_full_set_says_so() {
     assert!((1..=60_000).all(|n| keys.offer(mix(n)) == Offered::New));
     assert!((1..=60_000).all(|n| keys.offer(mix(n)) == Offered::Known));
     assert_eq!(keys.len(), 60_000);
+    assert!((1..=60_000).all(|n| keys.contains(mix(n))) && !keys.contains(mix(60_001)));
+    assert!(!Keys::within(1 << 20).contains(7));
     let full = Keys::within(64 * 64 * 8);
     let new = (1..=60_000).filter(|n| full.offer(mix(*n)) == Offered::New).count();
     assert_eq!((new as u64, full.len()), (full.len(), new as u64));

@@ -25,6 +25,7 @@ mod menu;
 mod model;
 mod nth_fails;
 mod opfs;
+mod opfs_damage;
 mod planted;
 mod progress;
 mod queued;

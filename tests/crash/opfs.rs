@@ -17,13 +17,13 @@ use crate::reference::{Change, Commit, History};
 use crate::settings::options;
 use crate::workload::{commit, nothing, shown, unexpected};
 
-/// What is done, one letter a step: a commit that is durable or applied, of b0 or of twelve blocks; a size; a segment
-/// ended; everything folded; closed and opened again.
+/// What is done, one letter a step: a commit that is durable, applied or witnessed, of b0 or of twelve blocks; a size;
+/// a segment ended; everything folded; closed and opened again.
 pub const WORDS: [&str; 4] = ["dadr", "adrdC", "LrsCdz", "aLCdzad"];
 
 /// A store in use.
 pub struct Run {
-    browser: SimBrowser,
+    pub browser: SimBrowser,
     pub open: Option<(Volume, SimKeeper)>,
     pub history: History,
     stamp: u64,
@@ -63,6 +63,7 @@ impl Run {
         let outcome = match letter {
             'd' => self.commit(&volume, &[Change::Put(0, stamp)], Durability::Durable),
             'a' => self.commit(&volume, &[Change::Put(1, stamp)], Durability::Applied),
+            'w' => self.commit(&volume, &[Change::Put(0, stamp)], Durability::Witnessed),
             's' => self.commit(&volume, &[Change::Size(1)], Durability::Durable),
             'L' => {
                 let changes: Vec<Change> = (0..12).map(|block| Change::Put(block, stamp)).collect();
@@ -103,7 +104,7 @@ impl Run {
             acknowledged: None,
             seq: self.stamp,
         });
-        if outcome.is_ok() && durability == Durability::Durable {
+        if outcome.is_ok() && durability >= Durability::Durable {
             self.history.acknowledge_up_to(id.lsn, 0);
         }
         outcome.map(drop)
@@ -197,43 +198,54 @@ fn is_honest(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::Io | ErrorKind::Full | ErrorKind::Indeterminate(_) | ErrorKind::Poisoned)
 }
 
-#[test]
-fn a_browser_that_misbehaves_costs_nothing_that_was_acknowledged() {
-    let fired = Fired::default();
+/// Every word under every misdeed at every call, or at every `step`-th; how many runs.
+pub fn misbehaving(words: &[&str], step: usize, fired: &Fired) -> Checked<u64> {
     let mut tried = 0;
-    for word in WORDS {
-        for deed in Misdeed::ALL.into_iter().chain([Misdeed::Off]) {
-            for lasting in [false, true] {
-                for nth in 1.. {
-                    let context = |violation: Violation| {
-                        violation.at(format!("{word}: {deed:?} at call {nth}, lasting: {lasting}"))
-                    };
-                    match no_panic(|| one(word, deed, nth, lasting, &fired)).map_err(context) {
-                        Ok(true) => tried += 1,
-                        Ok(false) => break,
-                        Err(violation) => panic!("{violation}"),
-                    }
+    for (word, deed) in words
+        .iter()
+        .flat_map(|word| Misdeed::ALL.into_iter().chain([Misdeed::Off]).map(move |deed| (*word, deed)))
+    {
+        for lasting in [false, true] {
+            for nth in (1..).step_by(step) {
+                let context = |violation: Violation| {
+                    violation.at(format!("{word}: {deed:?} at call {nth}, lasting: {lasting}"))
+                };
+                if !no_panic(|| one(word, deed, nth, lasting, fired)).map_err(context)? {
+                    break;
                 }
+                tried += 1;
             }
         }
     }
-    println!("opfs: {tried} runs");
-    fired.all_struck("opfs").unwrap_or_else(|violation| panic!("{violation}"));
+    Ok(tried)
 }
 
-/// A store that has been through something, whose newest commit is proven.
-fn used() -> Checked<Run> {
+#[test]
+fn a_browser_that_misbehaves_costs_nothing_that_was_acknowledged() {
+    let fired = Fired::default();
+    let tried = misbehaving(&WORDS, 1, &fired).and_then(|runs| {
+        println!("opfs: {runs} runs");
+        fired.all_struck("opfs")
+    });
+    tried.unwrap_or_else(|violation| panic!("{violation}"));
+}
+
+/// A store that has been through this, on a browser that behaves.
+pub fn used(word: &str) -> Checked<Run> {
     let mut run = Run::stopped(SimBrowser::new(), nothing());
     run.open()?.map_err(|error| unexpected(&error))?;
-    for letter in "drLCda".chars() {
+    for letter in word.chars() {
         run.step(letter)?.map_err(|error| unexpected(&error))?;
     }
     Ok(run)
 }
 
+/// Several segments, a fold, and a newest commit that is not durable.
+const USED: &str = "drLCda";
+
 /// I8: whichever file is missing, nobody is shown an older state, or a new store, as if nothing were wrong.
 fn missing(fired: &Fired) -> Checked<()> {
-    let mut run = used()?;
+    let mut run = used(USED)?;
     run.open = None;
     let next = run.browser.crash();
     let image = next.state();
@@ -248,7 +260,7 @@ fn missing(fired: &Fired) -> Checked<()> {
         }
     }
     // The files of a store that is open: what the browser says yes to is told as lost at the next look.
-    let run = used()?;
+    let run = used(USED)?;
     run.browser.lose(Area::Meta);
     run.browser.book(&fired.0);
     let (volume, keeper) = run.open.as_ref().expect("open");
@@ -262,7 +274,7 @@ fn missing(fired: &Fired) -> Checked<()> {
 
 /// I12: the second tab is told `Busy`, and changes nothing of what the first one holds.
 fn held(fired: &Fired) -> Checked<()> {
-    let run = used()?;
+    let run = used(USED)?;
     let before = run.browser.state().fingerprint();
     let kind = OpfsStore::open_simulated(&run.browser).map_err(|error| error.kind()).err();
     run.browser.book(&fired.0);

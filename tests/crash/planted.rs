@@ -15,45 +15,52 @@ use crate::exhaustive::{self, Again, BEGINNINGS, Limits};
 use crate::fired::{Fired, UNTRIED};
 use crate::invariants::{Checked, Violation, no_panic};
 use crate::workload::parse;
-use crate::{damage, formats, lives, model, nth_fails, queued, regressions, replayed, settings};
+use crate::{
+    damage, formats, lives, model, nth_fails, opfs, opfs_damage, queued, regressions, replayed, settings,
+};
 
 /// The suites in their fast versions, by name, cheapest first.
-const SUITES: [(&str, fn(Bug) -> Checked<()>); 9] = [
-    ("queued medium", queue),
+const SUITES: [(&str, fn(Bug) -> Checked<()>); 16] = [
+    ("queue against memory", |bug| of_queue(bug, |_, _| model::run(100))),
+    ("queued words", |bug| of_queue(bug, queued_words)),
+    ("queued lives", |bug| of_queue(bug, |_, fired| queued::lives(1, 60, 160, fired))),
+    ("queued waits", |bug| of_queue(bug, |_, fired| queued::intrusions(fired))),
     ("format", |_| formats::run()),
-    ("regressions", named),
+    ("attacks", |_| all_pass(regressions::attack::ALL)),
+    ("full disk", |_| all_pass(regressions::full::ALL)),
+    ("regressions", |_| named()),
     ("exhaustive", exhaustive),
     ("damage", rot),
     ("crash in recovery", recovery),
     ("nth call fails", nth),
     ("lives", some_lives),
+    ("opfs", browsers),
+    ("opfs damage", |_| opfs_damage::run(3).map(drop)),
     ("model replay", replayed::run),
 ];
 
 /// The bugs of the queue live on a medium of their own.
-fn queue(bug: Bug) -> Checked<()> {
-    if !Bug::QUEUE.contains(&bug) {
-        return Ok(());
-    }
-    model::run(100)?;
-    let fired = Fired::default();
-    queued::exhaustive(1, Some(bug), 1, &fired)?;
-    queued::lives(1, 60, 160, &fired)?;
-    queued::exhaustive(2, Some(bug), 1, &fired).map(drop)
+fn of_queue(bug: Bug, suite: impl Fn(Bug, &Fired) -> Checked<()>) -> Checked<()> {
+    if Bug::QUEUE.contains(&bug) { suite(bug, &Fired::default()) } else { Ok(()) }
 }
 
-fn named(_: Bug) -> Checked<()> {
-    regressions()
+fn queued_words(bug: Bug, fired: &Fired) -> Checked<()> {
+    queued::once(fired)?;
+    queued::exhaustive(1, Some(bug), 1, fired)?;
+    queued::exhaustive(2, Some(bug), 1, fired).map(drop)
 }
 
-fn regressions() -> Checked<()> {
-    let attacks = regressions::attack::ALL.iter().chain(regressions::full::ALL).try_for_each(|attack| {
+/// Tests that tell what they see by a panic.
+fn all_pass(tests: &[fn()]) -> Checked<()> {
+    tests.iter().try_for_each(|test| {
         no_panic(|| {
-            attack();
+            test();
             Ok(())
         })
-    });
-    attacks?;
+    })
+}
+
+fn named() -> Checked<()> {
     let mut cheap_first: Vec<_> = regressions::ALL.iter().collect();
     cheap_first.sort_by_key(|(name, _)| regressions::SLOW.contains(name));
     cheap_first
@@ -92,6 +99,10 @@ fn rot(_: Bug) -> Checked<()> {
 
 fn nth(_: Bug) -> Checked<()> {
     nth_fails::run(&nth_fails::WORDS, 5).map(drop)
+}
+
+fn browsers(_: Bug) -> Checked<()> {
+    opfs::misbehaving(&opfs::WORDS, 7, &Fired::default()).map(drop)
 }
 
 fn some_lives(_: Bug) -> Checked<()> {
@@ -140,9 +151,11 @@ fn report(caught: &Caught) {
 #[test]
 fn every_planted_bug_is_caught() {
     // Without a bug nothing may complain, or a catch would mean nothing.
-    if let Err(violation) = formats::run().and_then(|()| no_panic(regressions)) {
-        panic!("a suite complains about a sound store: {violation}");
-    }
+    let sound = formats::run()
+        .and_then(|()| all_pass(regressions::attack::ALL))
+        .and_then(|()| all_pass(regressions::full::ALL))
+        .and_then(|()| named());
+    sound.unwrap_or_else(|violation| panic!("a suite complains about a sound store: {violation}"));
     let next = AtomicUsize::new(0);
     let all = Mutex::new(Vec::new());
     let only = std::env::var("DATASYNC_HUNT").ok();

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use datasync::backend::sim::{Cut, DiskState, Moment, SimDisk};
+use datasync::backend::sim::{BarrierFailure, Cut, DiskState, Fault, Moment, SimDisk};
 use datasync::block::{BLOCK_SIZE, BlockBytes};
 use datasync::format::meta::{META_BYTES, Meta};
 use datasync::format::segment::SegmentHeader;
@@ -33,18 +33,40 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// Takes the ops of a trace, those that were done.
+    /// Takes the ops of a trace, those that were done, and the barrier that failed.
     pub fn ops(&mut self, disk: &SimDisk) -> Checked<()> {
-        let moments = disk.take_trace();
-        let done = moments.iter().filter(|moment| moment.done);
-        done.filter_map(|moment: &Moment| moment.op.as_ref()).try_for_each(|op| self.op(op))
+        let failed = disk.faults().counts().find_map(|(fault, fired)| match fault {
+            Fault::FailBarrier { how, .. } if fired > 0 => Some(how),
+            _ => None,
+        });
+        for Moment { op, done, .. } in disk.take_trace() {
+            match (op, failed) {
+                (Some(op), _) if done => self.op(&op)?,
+                (Some(Op::Barrier(area)), Some(how)) => self.barrier_failed(area, how)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// From here on nobody writes but who opens the store anew: M1 holds the poisoned volume to that.
+    fn barrier_failed(&mut self, area: Area, how: BarrierFailure) -> Checked<()> {
+        match how {
+            BarrierFailure::MarksClean => self.act(Action::FailBarrier(area_of(area))),
+            BarrierFailure::KeepsDirty => {
+                *self.counts.entry("failed barrier, still dirty").or_default() += 1;
+                self.act(Action::Die)
+            }
+            other => self.fail(&format!("what {other:?} leaves is not in M1")),
+        }
     }
 
     fn op(&mut self, op: &Op) -> Checked<()> {
         match op {
             Op::Create(Area::Meta) => {
                 self.creating = true;
-                self.opens()
+                self.opens()?;
+                self.act(Action::CreateStore)
             }
             Op::Create(Area::Base) if !self.creating => self.opens(),
             Op::Create(Area::Segment(id)) => self.act(Action::Create(id.0)),
@@ -224,6 +246,7 @@ fn area_of(area: Area) -> m1::Area {
 
 fn name(action: &Action) -> &'static str {
     match action {
+        Action::CreateStore => "create a store",
         Action::Create(_) => "create",
         Action::WriteHeader { .. } => "header",
         Action::Append { .. } => "append",

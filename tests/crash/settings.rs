@@ -43,6 +43,11 @@ pub fn deadline() -> Option<Instant> {
     number("DATASYNC_CRASH_BUDGET_S").map(|seconds| Instant::now() + Duration::from_secs(seconds))
 }
 
+/// The commit under test, for the record of a long run.
+pub fn commit() -> String {
+    std::env::var("DATASYNC_CRASH_COMMIT").unwrap_or_else(|_| "unknown".to_owned())
+}
+
 /// Memory for the keys of what was tried; beyond it nothing is forgotten, but states may be tried twice.
 pub fn key_bytes() -> usize {
     number("DATASYNC_CRASH_KEYS_MIB").map_or(1 << 30, |mib| (mib as usize) << 20)

@@ -112,11 +112,17 @@ pub const SUITES: &[Suite] = &[
         meant: &[
             ENUMERATED,
             DRAWN,
+            BARRIERS,
             &[PageBetween, ProcessCrash, CrashInOpening, CrashInFold],
             &[RefusedWrite, RefusedResize, RefusedRemove, RefusedBarrier, RefusedRead],
             &[QuotaRefused, HandleTakenBack],
             &[ShortWrite, EmptyWrite, ShortRead, AbsurdCount, NoSpaceCount, LyingBarrier],
         ],
+    },
+    Suite {
+        name: "opfs damage",
+        medium: Opfs,
+        meant: &[DAMAGE, &[GarbledRead, UnreadableOnce, UnreadableForGood]],
     },
     Suite { name: "opfs files", medium: Opfs, meant: &[&[HandleHeld, FileMissing]] },
     Suite {

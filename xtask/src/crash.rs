@@ -2,8 +2,8 @@
 //!
 //! The suite reads its bounds from the environment, so that a failing case can be replayed by copying one
 //! line; this command translates options into those variables, runs the suite optimised, and with `--record`
-//! adds what it says of itself to `tests/crash/LEDGER.json`. With `--resume` a run of the same bounds goes on
-//! where the last one stopped: `target/crash-record` says which jobs are done.
+//! adds what it says of itself to `tests/crash/LEDGER.json`. With `--resume` a run goes on where the last one
+//! stopped: `target/crash-record` says which jobs are done, and by which commit.
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
@@ -29,6 +29,7 @@ pub fn run(args: &[String]) -> Result<(), String> {
     if args.iter().any(|word| word == "--resume") {
         // Only the exhaustive suite has jobs to go on from.
         command.args(["exhaustive::every"]).env("DATASYNC_CRASH_STATE", crate::target().join("crash-record"));
+        command.env("DATASYNC_CRASH_COMMIT", crate::ledger::commit());
         // Hundreds of millions of states are told apart.
         command.env("DATASYNC_CRASH_KEYS_MIB", "4096");
     }

@@ -340,7 +340,9 @@ fn clippy() -> Commands {
     let package = combinations.iter().map(|features| {
         cargo(&format!("clippy --locked --package datasync --all-targets {features} -- -D warnings"))
     });
-    Ok(package.chain([cargo("clippy --locked --package xtask --all-targets -- -D warnings")]).collect())
+    let others = ["--package xtask --all-targets", "--manifest-path fuzz/Cargo.toml"];
+    let others = others.iter().map(|which| cargo(&format!("clippy --locked {which} -- -D warnings")));
+    Ok(package.chain(others).collect())
 }
 
 fn tests() -> Commands {
@@ -375,8 +377,9 @@ fn browser() -> Commands {
     ])
 }
 
+/// On two cores the lives take about a minute.
 fn crash() -> Commands {
-    Ok(vec![ourselves("crash")])
+    Ok(vec![ourselves("crash --seeds 20000")])
 }
 
 fn planted() -> Commands {

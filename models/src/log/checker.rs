@@ -4,6 +4,7 @@ use std::fmt;
 
 use stateright::{Model, Property};
 
+use super::power::cut;
 use super::recovery::{Recovered, View};
 use super::{Area, Group, Kind, Life, Meta, Op, Rule, State};
 
@@ -34,11 +35,13 @@ pub enum Mistake {
     SkipRelogBarrier,
     /// A fold goes past the oldest read view.
     FoldIgnoresPins,
+    /// The directory entry of a new store is not made durable.
+    SkipStoreEntry,
 }
 
 impl Mistake {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::AcknowledgeEarly,
         Self::WatermarkEarly,
         Self::SkipOldBarrier,
@@ -51,6 +54,7 @@ impl Mistake {
         Self::SkipRelog,
         Self::SkipRelogBarrier,
         Self::FoldIgnoresPins,
+        Self::SkipStoreEntry,
     ];
 }
 
@@ -251,7 +255,9 @@ impl Log {
             scene.seen[1] |= scene.plan.iter().any(|op| matches!(op, Op::Append { .. }));
         } else if scene.broken.is_none() {
             let meta = Meta { seq: 1, epoch: 1, ..Meta::default() };
-            scene.plan = self.publish(&meta).into();
+            scene.plan = vec![Op::CreateStore];
+            scene.plan.extend(self.publish(&meta));
+            scene.plan.extend(self.unless(Mistake::SkipStoreEntry, Op::BarrierDirectory));
         }
     }
 
@@ -306,55 +312,6 @@ fn proof(core: &State, meta: &mut Meta) -> Vec<Op> {
     meta.seq += if first_of(meta.seq) == first { 0 } else { 2 };
     let copy = |copy: usize| Op::WriteMeta { copies: vec![slot + copy], meta: meta.clone() };
     vec![copy(first), Op::Barrier(Area::Meta), copy(1 - first), Op::Barrier(Area::Meta)]
-}
-
-/// How many things are unsynced; with `fates`, lets each end as old, new or garbage.
-fn cut(core: &mut State, fates: Option<u32>) -> u32 {
-    let mut count = 0;
-    let mut rest = fates.unwrap_or(0);
-    let mut fate = || {
-        count += 1;
-        let fate = rest % 3;
-        rest /= 3;
-        fate
-    };
-    let medium = &mut core.medium;
-    let pick = fates.is_some();
-    for cell in medium.meta.iter_mut().filter(|cell| cell.unsynced() && !cell.clean) {
-        match (pick, fate()) {
-            (true, 1) => cell.disk.clone_from(&cell.cache),
-            (true, 2) => cell.disk = None,
-            _ => {}
-        }
-    }
-    for segment in medium.segments.values_mut() {
-        if segment.entry.unsynced() && (fate() == 1) && pick {
-            segment.entry.disk = segment.entry.cache;
-        }
-        if segment.header.unsynced() && !segment.header.clean && (fate() == 1) && pick {
-            segment.header.disk = segment.header.cache;
-        }
-        for cell in segment.groups.values_mut().filter(|cell| cell.unsynced() && !cell.clean) {
-            match (pick, fate()) {
-                (true, 1) => cell.disk = cell.cache,
-                (true, 2) => cell.disk = cell.cache.map(|group| Group { whole: false, ..group }),
-                _ => {}
-            }
-        }
-    }
-    if pick {
-        medium.meta.iter_mut().for_each(|cell| (cell.cache, cell.clean) = (cell.disk.clone(), false));
-        for segment in medium.segments.values_mut() {
-            (segment.entry.cache, segment.header.cache) = (segment.entry.disk, segment.header.disk);
-            segment.header.clean = false;
-            segment.groups.values_mut().for_each(|cell| (cell.cache, cell.clean) = (cell.disk, false));
-            segment.groups.retain(|_, cell| cell.disk.is_some());
-        }
-        medium.segments.retain(|_, segment| segment.entry.disk.is_some());
-        medium.base.cache = medium.base.disk;
-        medium.base_dirty = [false; 2];
-    }
-    count
 }
 
 impl Model for Log {

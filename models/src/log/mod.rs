@@ -10,6 +10,8 @@
 
 #[cfg(feature = "checker")]
 mod checker;
+#[cfg(feature = "checker")]
+mod power;
 mod recovery;
 mod rules;
 
@@ -121,6 +123,8 @@ pub type Base = (u64, u64);
 /// A medium.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Medium {
+    /// META's directory entry: without it there is no store.
+    pub entry: Cell<()>,
     /// Two slots of two copies.
     pub meta: [Cell<Meta>; 4],
     /// By number.
@@ -134,7 +138,8 @@ pub struct Medium {
 impl Default for Medium {
     fn default() -> Self {
         let base = Cell { disk: Some((0, 0)), cache: Some((0, 0)), clean: false };
-        Self { meta: Default::default(), segments: BTreeMap::new(), base, base_dirty: [false; 2] }
+        let (entry, meta, segments) = Default::default();
+        Self { entry, meta, segments, base, base_dirty: [false; 2] }
     }
 }
 
@@ -187,6 +192,8 @@ pub enum Area {
 /// One op, with what its bytes say; and what else a process does.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Op {
+    /// META's file is made: a store begins.
+    CreateStore,
     /// A segment's file is made.
     Create(u64),
     /// A segment begins, in an epoch.
@@ -201,7 +208,7 @@ pub enum Op {
     FoldNothing,
     /// A barrier.
     Barrier(Area),
-    /// A barrier that fails, of META or a segment: what is unsynced there is believed clean, and the process ends.
+    /// A barrier that fails: what is unsynced there is believed clean, and nobody writes any more but who opens.
     FailBarrier(Area),
     /// A barrier on creations and removals.
     BarrierDirectory,

@@ -59,6 +59,7 @@ impl Medium {
     /// The META that counts in this view, leaving out some copies.
     #[must_use]
     pub fn best_meta(&self, view: View, without: &[usize]) -> Option<&Meta> {
+        view.of(&self.entry)?;
         let copies = self.meta.iter().enumerate().filter(|(copy, _)| !without.contains(copy));
         copies.filter_map(|(_, cell)| view.of(cell)).max_by_key(|meta| meta.seq)
     }

@@ -1,7 +1,7 @@
 //! The rules: which op may follow which. Each refuses what a crash would punish, and says so in a sentence.
 
 use super::recovery::{Flaw, View};
-use super::{Area, Base, Cell, Kind, Life, Medium, Meta, Op, State};
+use super::{Area, Base, Cell, Group, Kind, Life, Medium, Meta, Op, State};
 
 /// The rule that an op would break.
 pub type Rule = &'static str;
@@ -30,6 +30,9 @@ impl State {
         }
         let Some(life) = &self.life else { return Err("nobody writes before he has opened") };
         match op {
+            Op::Create(_) => {
+                holds(medium.entry.disk.is_some(), "META's entry is durable before there is a log")
+            }
             Op::WriteHeader { epoch, .. } => {
                 let published = medium.best_meta(View::Disk, &[]).map_or(0, |meta| meta.epoch);
                 holds(*epoch == life.meta.epoch, "a segment is begun in the epoch of its life")?;
@@ -57,7 +60,7 @@ impl State {
             }
             Op::Acknowledge(lsn) => holds(*lsn <= life.durable, "nothing is acknowledged before its barrier"),
             Op::Open
-            | Op::Create(_)
+            | Op::CreateStore
             | Op::Barrier(_)
             | Op::FailBarrier(_)
             | Op::BarrierDirectory
@@ -91,9 +94,14 @@ impl State {
             if segment.entry.disk.is_none() || segment.header.disk.is_none() {
                 return Err("a segment is durable before META lists it");
             }
-            let covered = segment.groups.values().filter_map(|cell| Some((cell.cache.as_ref()?, cell)));
-            let mut before = covered.filter(|(group, _)| cut.is_some_and(|cut| group.lsn <= cut));
-            if before.any(|(_, cell)| cell.unsynced()) && life.meta.segments.contains(&(*id, None)) {
+            let within = |group: &Group| cut.is_some_and(|cut| group.lsn <= cut);
+            let batch = |group: &Group| within(group) && group.kind != Kind::Proof;
+            let groups = segment.groups.iter().filter_map(|(page, cell)| Some((*page, cell.cache?, cell)));
+            // Recovery ends a segment behind its last batch; a proof of that batch is no part of it any more.
+            let end = groups.clone().filter(|(_, group, _)| batch(group)).map(|(page, ..)| page).next_back();
+            let mut covered =
+                groups.filter(|(page, group, _)| within(group) && (!life.recovering || Some(*page) <= end));
+            if covered.any(|(.., cell)| cell.unsynced()) && life.meta.segments.contains(&(*id, None)) {
                 return Err("a segment's end is durable before META names it");
             }
         }
@@ -131,10 +139,11 @@ impl State {
                             segment.groups.values_mut().for_each(Cell::fail);
                         }
                     }
-                    Area::Base | Area::Sums => {}
+                    Area::Base | Area::Sums => self.medium.base.fail(),
                 }
                 self.life = None;
             }
+            Op::CreateStore => self.medium.entry.write(Some(())),
             Op::Create(id) => self.medium.segments.entry(*id).or_default().entry.write(Some(())),
             Op::WriteHeader { segment, epoch } => {
                 let of = self.medium.segments.entry(*segment).or_default();
@@ -168,6 +177,7 @@ impl State {
             }
             Op::Barrier(area) => self.barrier(*area),
             Op::BarrierDirectory => {
+                self.medium.entry.flush();
                 self.medium.segments.values_mut().for_each(|segment| segment.entry.flush());
                 self.medium.segments.retain(|_, segment| segment.entry.disk.is_some());
             }
@@ -190,7 +200,7 @@ impl State {
         let Some(life) = &self.life else { return };
         let target = life.pin.unwrap_or(life.durable).min(life.durable);
         let (_, hi) = self.medium.base.cache.unwrap_or_default();
-        self.medium.base.cache = Some((target, hi.max(target)));
+        self.medium.base.write(Some((target, hi.max(target))));
         self.medium.base_dirty[usize::from(area == Area::Sums)] = true;
         // Until both are durable the disk has something in between.
         let disk: Base = self.medium.base.disk.unwrap_or_default();
@@ -262,8 +272,15 @@ impl State {
 }
 
 fn whole_log(medium: &Medium, meta: &Meta) -> bool {
-    let mut listed = meta.segments.iter().filter_map(|(id, _)| medium.segments.get(id));
-    listed.all(|segment| segment.groups.values().all(|cell| !cell.unsynced()))
+    // What a failed barrier took and recovery left behind an end is none of the log: a proof, a commit written again.
+    let behind = |group: &Group, cut: &Option<u64>| {
+        group.kind == Kind::Proof || cut.is_some_and(|cut| group.lsn > cut)
+    };
+    let kept = |cell: &Cell<Group>, cut: &Option<u64>| {
+        !cell.unsynced() || cell.cache.is_some_and(|group| behind(&group, cut))
+    };
+    let mut listed = meta.segments.iter().filter_map(|(id, cut)| Some((medium.segments.get(id)?, cut)));
+    listed.all(|(segment, cut)| segment.groups.values().all(|cell| kept(cell, cut)))
 }
 
 impl super::Segment {

@@ -39,8 +39,11 @@ pub enum Next {
 /// Something to wait for: see [`Queue::flush`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ticket {
-    /// The oldest batch that no flush has been answered for.
-    first: u64,
+    /// Changes that a flush had been answered for by then.
+    answered: u64,
+    /// Changes that had been queued by then. The batch of the last one may take more, which are of a later flush.
+    upto: u64,
+    /// The batch of the last one.
     number: u64,
     strict: bool,
 }
@@ -89,13 +92,14 @@ pub(super) struct Life {
     strict_complete: u64,
     /// A strict flush was asked for up to here.
     wanted: u64,
-    /// A flush up to here was found done.
+    /// Changes that are on the medium, and those up to which a flush was found done.
+    there: u64,
     answered: u64,
     under_way: Option<Transaction>,
     /// What was under way when the connection died.
     again: Option<Transaction>,
-    /// The transaction that was under way when the connection died, if somebody has taken over since and it may
-    /// have been taken before.
+    /// The last change of the transaction that was under way when the connection died, if somebody has taken over
+    /// since and it may have been taken before.
     in_doubt: Option<u64>,
     reconnecting: bool,
     /// The connection was replaced since a transaction last completed, or a read with nothing to write.
@@ -122,7 +126,8 @@ impl Life {
             complete: number,
             strict_complete,
             wanted: strict_complete,
-            answered: number,
+            there: 0,
+            answered: 0,
             under_way: None,
             again: None,
             in_doubt: None,
@@ -203,6 +208,7 @@ impl Queue {
 
     fn settle(&mut self, transaction: &Transaction) {
         self.life.complete = self.life.complete.max(transaction.number);
+        self.life.there = self.life.there.max(transaction.batch.upto);
         self.life.replaced = false;
         self.queued_bytes -= transaction.batch.bytes;
         self.base.complete(transaction.number);
@@ -272,7 +278,8 @@ impl Queue {
         let under_way = self.life.again.as_ref().map(|transaction| transaction.number);
         if found.owner != ours.owner {
             // A number is given once: up to that of ours, all that is there is somebody else's.
-            self.life.in_doubt = under_way.filter(|number| found.number > *number);
+            let again = self.life.again.as_ref().filter(|transaction| found.number > transaction.number);
+            self.life.in_doubt = again.map(|transaction| transaction.batch.upto);
             return self.fenced();
         }
         if Some(found.number) == under_way {
@@ -321,7 +328,7 @@ impl Queue {
         if strict {
             self.life.wanted = self.life.wanted.max(self.newest);
         }
-        Ticket { first: self.life.answered + 1, number: self.newest, strict }
+        Ticket { answered: self.life.answered, upto: self.changes, number: self.newest, strict }
     }
 
     /// Whether what the ticket asked for is done.
@@ -338,16 +345,17 @@ impl Queue {
             || planted(Bug::RelaxedIsStrict)
             || planted(Bug::AcknowledgeBeforeComplete);
         if complete.max(life.complete) >= ticket.number && lasts {
-            life.answered = life.answered.max(ticket.number);
+            let upto = if planted(Bug::AnswerWholeBatch) { life.there } else { ticket.upto };
+            life.answered = life.answered.max(upto);
             return Ok(true);
         }
         match &life.death {
             Some(Death { kind: ErrorKind::Full | ErrorKind::Fenced, message })
-                if life.complete >= ticket.first =>
+                if life.there > ticket.answered =>
             {
                 fail(ErrorKind::Poisoned, format!("{}: {message}; a part is there", self.name))
             }
-            Some(Death { message, .. }) if life.in_doubt.is_some_and(|number| number >= ticket.first) => {
+            Some(Death { message, .. }) if life.in_doubt.is_some_and(|upto| upto > ticket.answered) => {
                 fail(ErrorKind::Poisoned, format!("{}: {message}; a part may be there", self.name))
             }
             Some(death) => Err(death.error(&self.name)),

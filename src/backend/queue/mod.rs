@@ -64,6 +64,8 @@ pub struct Queue {
     waiting: VecDeque<Batch>,
     /// The number of the newest batch.
     newest: u64,
+    /// Changes queued so far.
+    changes: u64,
     queued_bytes: u64,
     /// The op being applied has its batch: all of an op is in one.
     op_has_batch: bool,
@@ -83,6 +85,7 @@ impl Queue {
             base: Base::new(memory.resident, usize::try_from(memory.bytes).unwrap_or(usize::MAX)),
             waiting: VecDeque::new(),
             newest: fence.number,
+            changes: 0,
             queued_bytes: 0,
             op_has_batch: false,
             life: Life::new(fence),
@@ -352,8 +355,10 @@ impl Queue {
         }
         self.op_has_batch = true;
         self.queued_bytes += bytes;
+        self.changes += 1;
         let batch = self.waiting.back_mut().expect("just made sure of");
         batch.bytes += bytes;
+        batch.upto = self.changes;
         batch
     }
 

@@ -51,6 +51,8 @@ pub struct Batch {
     pub(super) number: u64,
     /// Bytes of the ops in it, roughly.
     pub(super) bytes: u64,
+    /// Its last change, counted over the life of the queue; 0 of an empty batch.
+    pub(super) upto: u64,
     clears: BTreeSet<Clear>,
     work: BTreeMap<Key, Work>,
 }

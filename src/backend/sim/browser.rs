@@ -9,8 +9,9 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Cut;
+use super::fault::{BarrierFailure, Fault, Faults};
 use super::menu::{Tally, Trouble};
-use super::random::Random;
+use super::random::{Random, mix};
 use super::state::DiskState;
 use crate::backend::opfs::{Answer, Refusal, SyncFile};
 use crate::log::plan::Area;
@@ -36,8 +37,10 @@ pub enum Misdeed {
     TruncateFails,
     /// Deleting a file is refused.
     RemoveFails,
-    /// Flushing is refused.
+    /// Flushing is refused: nothing of it was tried.
     FlushFails,
+    /// Flushing fails, and this is what becomes of the pages.
+    FlushBreaks(BarrierFailure),
     /// Flushing says yes and does nothing.
     FlushLies,
     /// Every call is refused: the browser took the handle back.
@@ -48,7 +51,7 @@ pub enum Misdeed {
 
 impl Misdeed {
     /// Those that a tab lives to see, for tests that try each in turn.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 17] = [
         Self::Short(1000),
         Self::Nothing,
         Self::Absurd,
@@ -59,6 +62,11 @@ impl Misdeed {
         Self::TruncateFails,
         Self::RemoveFails,
         Self::FlushFails,
+        Self::FlushBreaks(BarrierFailure::Drops),
+        Self::FlushBreaks(BarrierFailure::KeepsDirty),
+        Self::FlushBreaks(BarrierFailure::MarksClean),
+        Self::FlushBreaks(BarrierFailure::ReportsOnce),
+        Self::FlushBreaks(BarrierFailure::Spoils),
         Self::FlushLies,
         Self::TakenBack,
     ];
@@ -72,7 +80,7 @@ impl Misdeed {
             Self::ReadFails => call == Call::Read,
             Self::TruncateFails => call == Call::Truncate,
             Self::RemoveFails => call == Call::Remove,
-            Self::FlushFails | Self::FlushLies => call == Call::Flush,
+            Self::FlushFails | Self::FlushBreaks(_) | Self::FlushLies => call == Call::Flush,
             // Counted by what changes the medium, so that the n-th is a moment of a store's life.
             Self::Off => call != Call::Read,
             Self::TakenBack => call != Call::Remove,
@@ -93,6 +101,7 @@ impl Misdeed {
             Self::TruncateFails => Some(Trouble::RefusedResize),
             Self::RemoveFails => Some(Trouble::RefusedRemove),
             Self::FlushFails => Some(Trouble::RefusedBarrier),
+            Self::FlushBreaks(how) => Some(how.into()),
             Self::FlushLies => Some(Trouble::LyingBarrier),
             Self::TakenBack => Some(Trouble::HandleTakenBack),
             Self::Off => None,
@@ -123,6 +132,8 @@ struct World {
     state: DiskState,
     taken: BTreeSet<Area>,
     armed: Option<Armed>,
+    /// Of bytes, not of calls.
+    faults: Faults,
     off: bool,
     tally: Arc<Tally>,
     writes: usize,
@@ -166,6 +177,19 @@ impl SimBrowser {
     /// From its `nth` such call on (1 is the next) the browser does `deed`, once or for good; nothing else any more.
     pub fn misbehave(&self, deed: Misdeed, nth: u64, lasting: bool) {
         self.lock().armed = Some(Armed { deed, nth, lasting, seen: 0, fired: 0 });
+    }
+
+    /// Arms a fault of bytes: rot, a lost or misdirected write, a read that fails or returns something else. Those that
+    /// change durable bytes do so now. Faults of a disk's calls never strike here.
+    pub fn inject(&self, fault: Fault) {
+        let World { state, faults, tally, .. } = &mut *self.lock();
+        faults.strike(fault, state, tally);
+    }
+
+    /// The faults of bytes and how often each struck.
+    #[must_use]
+    pub fn faults(&self) -> Faults {
+        self.lock().faults.clone()
     }
 
     /// The browser behaves again.
@@ -325,7 +349,12 @@ impl SyncFile for SimFile {
             Some(deed) => return Err(refused(deed)),
             None => buf.len(),
         };
-        Ok(world.state.read(self.area, at, &mut buf[..most]).unwrap_or(0) as f64)
+        let World { state, faults, tally, .. } = &mut *world;
+        let count = state.read(self.area, at, &mut buf[..most]).unwrap_or(0);
+        match faults.distort(state, self.area, at, &mut buf[..count], tally) {
+            Ok(()) => Ok(count as f64),
+            Err(_) => Err(refused(Misdeed::ReadFails)),
+        }
     }
 
     fn write(&self, bytes: &[u8], at: u64) -> Answer<f64> {
@@ -360,6 +389,13 @@ impl SyncFile for SimFile {
         world.flushes += 1;
         match world.judge(Call::Flush) {
             Some(Misdeed::FlushLies) => Ok(()),
+            Some(deed @ Misdeed::FlushBreaks(how)) => {
+                let flushes = world.flushes as u64;
+                world
+                    .state
+                    .barrier_failed(self.area, how, |page| mix(page ^ flushes << 32).is_multiple_of(2));
+                Err(refused(deed))
+            }
             Some(deed) => Err(refused(deed)),
             None => {
                 let _ = world.state.barrier(self.area);

@@ -3,9 +3,13 @@
 //! Each counts how often it struck, itself and in the tally of its disk under its name on the menu. A run that
 //! armed a fault which never struck proved nothing, and [`Faults::unfired`] names it.
 
+use std::ops::Range;
 use std::{fmt, io};
 
 use super::menu::{Tally, Trouble};
+use super::page::{bytes_of, garbage, same_bytes};
+use super::state::DiskState;
+use super::{PAGE, SECTOR};
 use crate::error::ErrorKind;
 use crate::log::plan::{Area, Op};
 
@@ -161,12 +165,12 @@ pub enum Fault {
         /// The first lie.
         nth: u64,
     },
-    /// Reading any byte of this page fails, once or for good.
+    /// Reading any byte of this sector fails, once or for good.
     Unreadable {
         /// Where.
         area: Area,
-        /// Which 4 KiB page there.
-        page: u64,
+        /// Which sector of [`SECTOR`] bytes there.
+        sector: u64,
         /// Once or for good.
         lasting: bool,
     },
@@ -243,7 +247,16 @@ pub(super) enum Verdict {
 }
 
 impl Faults {
-    /// Arms `fault`. Those that change durable bytes strike at once: `fired` says how often.
+    /// Arms `fault`. Those that change durable bytes strike `state` at once.
+    pub(super) fn strike(&mut self, fault: Fault, state: &mut DiskState, tally: &Tally) {
+        let fired = state.strike(fault);
+        if let (true, Some(trouble)) = (fired, fault.trouble()) {
+            tally.strike(trouble);
+        }
+        self.arm(fault, u64::from(fired));
+    }
+
+    /// Arms `fault`, which has struck so often.
     pub(super) fn arm(&mut self, fault: Fault, fired: u64) {
         self.armed.push(Armed { fault, seen: 0, fired });
     }
@@ -298,19 +311,53 @@ impl Faults {
         })
     }
 
-    /// Whether reading `page` of `area` fails.
-    pub(super) fn unreadable(&mut self, area: Area, page: u64, tally: &Tally) -> bool {
-        self.armed.iter_mut().any(|armed| match armed.fault {
-            Fault::Unreadable { area: a, page: p, lasting } if (a, p) == (area, page) => {
+    /// The first of these sectors of `area` that cannot be read.
+    fn unreadable(&mut self, area: Area, sectors: &Range<u64>, tally: &Tally) -> Option<u64> {
+        self.armed.iter_mut().find_map(|armed| match armed.fault {
+            Fault::Unreadable { area: a, sector, lasting } if a == area && sectors.contains(&sector) => {
                 let once_or_ever = if lasting { Trouble::UnreadableForGood } else { Trouble::UnreadableOnce };
-                armed.strikes(lasting || armed.fired == 0, once_or_ever, tally)
+                armed.strikes(lasting || armed.fired == 0, once_or_ever, tally).then_some(sector)
             }
-            _ => false,
+            _ => None,
         })
     }
 
+    /// Puts over what a read of `area` from `offset` on found what it returns instead, page by page.
+    ///
+    /// # Errors
+    /// The first sector that cannot be read. What comes before it is there; behind it is garbage.
+    pub(super) fn distort(
+        &mut self,
+        state: &DiskState,
+        area: Area,
+        offset: u64,
+        found: &mut [u8],
+        tally: &Tally,
+    ) -> Result<(), u64> {
+        if self.armed.is_empty() {
+            return Ok(());
+        }
+        let end = offset + found.len() as u64;
+        let bytes = SECTOR as u64;
+        if let Some(sector) = self.unreadable(area, &(offset / bytes..end.div_ceil(bytes)), tally) {
+            found[(sector * bytes).saturating_sub(offset) as usize..].fill(0xa5);
+            return Err(sector);
+        }
+        for page in offset / PAGE..end.div_ceil(PAGE) {
+            let garbled = self.garbled(area, page, tally);
+            let before = if garbled { garbage(page) } else { state.before(area, page) };
+            let differs = garbled || !same_bytes(&before, &state.visible(area, page));
+            if garbled || self.stale(area, page, differs, tally) {
+                let (from, to) = ((page * PAGE).max(offset), ((page + 1) * PAGE).min(end));
+                let other = &bytes_of(&before)[(from - page * PAGE) as usize..(to - page * PAGE) as usize];
+                found[(from - offset) as usize..(to - offset) as usize].copy_from_slice(other);
+            }
+        }
+        Ok(())
+    }
+
     /// Whether reading `page` of `area` returns its previous bytes. `differs` when those are others.
-    pub(super) fn stale(&mut self, area: Area, page: u64, differs: bool, tally: &Tally) -> bool {
+    fn stale(&mut self, area: Area, page: u64, differs: bool, tally: &Tally) -> bool {
         self.armed.iter_mut().any(|armed| {
             let meant = armed.fault == Fault::StaleRead { area, page };
             armed.strikes(meant && differs, Trouble::StaleRead, tally)
@@ -344,7 +391,7 @@ impl Faults {
     }
 
     /// Whether this one read of `page` of `area` returns other bytes.
-    pub(super) fn garbled(&mut self, area: Area, page: u64, tally: &Tally) -> bool {
+    fn garbled(&mut self, area: Area, page: u64, tally: &Tally) -> bool {
         self.armed.iter_mut().any(|armed| {
             let meant = armed.fault == Fault::GarbledRead { area, page } && armed.fired == 0;
             armed.strikes(meant, Trouble::GarbledRead, tally)

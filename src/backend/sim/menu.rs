@@ -126,31 +126,31 @@ menu! {
     /// A read gives fewer bytes than there are.
     ShortRead "short read" "FO",
     /// A failed barrier dropped its pages: reads show the old bytes.
-    BarrierDrops "failed barrier: dropped" "F",
+    BarrierDrops "failed barrier: dropped" "FO",
     /// A failed barrier kept its pages to be written by the next.
-    BarrierKeepsDirty "failed barrier: still dirty" "F",
+    BarrierKeepsDirty "failed barrier: still dirty" "FO",
     /// A failed barrier marked its pages clean: the cache has the new bytes, the disk the old.
-    BarrierMarksClean "failed barrier: marked clean" "F",
+    BarrierMarksClean "failed barrier: marked clean" "FO",
     /// A barrier failed, wrote a part, and whoever asks again is told success.
-    BarrierReportsOnce "failed barrier: told once" "F",
+    BarrierReportsOnce "failed barrier: told once" "FO",
     /// A failed barrier left garbage on the disk under a clean cache.
-    BarrierSpoils "failed barrier: garbage" "F",
-    /// A page cannot be read this once.
-    UnreadableOnce "unreadable once" "F",
-    /// A page cannot be read, ever.
-    UnreadableForGood "unreadable for good" "F",
+    BarrierSpoils "failed barrier: garbage" "FO",
+    /// A sector cannot be read this once.
+    UnreadableOnce "unreadable once" "FO",
+    /// A sector cannot be read, ever.
+    UnreadableForGood "unreadable for good" "FO",
     /// A read returns other bytes, once.
-    GarbledRead "read wrong once" "F",
+    GarbledRead "read wrong once" "FO",
     /// A read returns what was there before the last durable write.
-    StaleRead "stale read" "F",
+    StaleRead "stale read" "FO",
     /// A durable byte changes.
-    Rot "rot" "F",
+    Rot "rot" "FO",
     /// A durable write never happened.
-    LostWrite "lost write" "F",
+    LostWrite "lost write" "FO",
     /// A durable write went to another page of its file.
-    MisdirectedWithin "misdirected within a file" "F",
+    MisdirectedWithin "misdirected within a file" "FO",
     /// A durable write went to another file.
-    MisdirectedAway "misdirected to another file" "F",
+    MisdirectedAway "misdirected to another file" "FO",
     /// A barrier says yes and does nothing.
     LyingBarrier "barrier that does nothing" "FO",
     /// The wall clock jumps a year, there and back.

@@ -130,12 +130,8 @@ impl SimDisk {
 
     /// Arms a fault. Those that change durable bytes do so now.
     pub fn inject(&self, fault: Fault) {
-        let mut inner = self.lock();
-        let fired = inner.strike(fault);
-        if let (true, Some(trouble)) = (fired, fault.trouble()) {
-            inner.tally.strike(trouble);
-        }
-        inner.faults.arm(fault, u64::from(fired));
+        let Inner { state, faults, tally, .. } = &mut *self.lock();
+        faults.strike(fault, state, tally);
     }
 
     /// Disarms everything. Damage done stays.
@@ -192,26 +188,6 @@ impl SimDisk {
 }
 
 impl Inner {
-    /// Changes durable bytes if `fault` is of that sort; whether anything changed.
-    fn strike(&mut self, fault: Fault) -> bool {
-        match fault {
-            Fault::Rot { area, byte, flip } => self.state.edit_durable(area, byte / PAGE, |cell| {
-                let mut bytes = *bytes_of(&cell.durable);
-                bytes[(byte % PAGE) as usize] ^= flip;
-                page::Page::content(&bytes)
-            }),
-            Fault::LostWrite { area, page } => {
-                self.state.edit_durable(area, page, |cell| cell.before.clone())
-            }
-            Fault::MisdirectedWrite { area, page, to_area, to_page } => {
-                let moved = self.state.visible(area, page);
-                self.state.edit_durable(to_area, to_page, |_| moved)
-                    && self.state.edit_durable(area, page, |cell| cell.before.clone())
-            }
-            _ => false,
-        }
-    }
-
     fn apply(&mut self, op: &Op) -> Result<()> {
         match self.faults.judge_op(Call::of(op), &self.tally) {
             Verdict::Allowed => self.perform(op),
@@ -349,21 +325,9 @@ impl Source for SimDisk {
         let gave_up =
             |cause| Error::new(ErrorKind::Io, format!("simulated: cannot read {area}")).caused_by(cause);
         let count = read_fully(call, &mut buf[..there], offset).map_err(gave_up)?;
-        for page in offset / PAGE..(offset + count as u64).div_ceil(PAGE) {
-            if faults.unreadable(area, page, tally) {
-                return fail(ErrorKind::Io, format!("simulated: cannot read page {page} of {area}"));
-            }
-            let garbled = faults.garbled(area, page, tally);
-            let before = if garbled { garbage(page) } else { state.before(area, page) };
-            let differs = garbled || !page::same_bytes(&before, &state.visible(area, page));
-            if garbled || faults.stale(area, page, differs, tally) {
-                let start = (page * PAGE).max(offset);
-                let end = ((page + 1) * PAGE).min(offset + count as u64);
-                let (from, to) = ((start - page * PAGE) as usize, (end - page * PAGE) as usize);
-                buf[(start - offset) as usize..(end - offset) as usize]
-                    .copy_from_slice(&bytes_of(&before)[from..to]);
-            }
-        }
+        faults.distort(state, area, offset, &mut buf[..count], tally).or_else(|sector| {
+            fail(ErrorKind::Io, format!("simulated: cannot read sector {sector} of {area}"))
+        })?;
         Ok(count)
     }
 

@@ -5,6 +5,7 @@
 //! loss together with all before it; of relaxed ones a power cut takes a suffix. For tests only.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::menu::{Tally, Trouble};
@@ -67,9 +68,18 @@ struct World {
     draws: u64,
     /// How often the database was removed: a connection belongs to one database.
     removed: u64,
-    /// After so many waits of a tab for the medium, another one takes the database over.
-    intruder: Option<u64>,
+    /// After so many waits of a tab for the medium, another one comes.
+    intruder: Option<(u64, Intruder)>,
     tally: Tally,
+}
+
+/// What another tab does while one waits.
+struct Intruder(Box<dyn FnOnce(&SimOrigin) + Send>);
+
+impl fmt::Debug for Intruder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Intruder")
+    }
 }
 
 impl World {
@@ -83,16 +93,6 @@ impl World {
         self.records.chain.push(fence);
         self.records.newest = Some(fence);
         Ok(fence)
-    }
-
-    /// A tab waits for the medium: anything can happen meanwhile.
-    fn wait(&mut self) {
-        self.intruder = self.intruder.map(|waits| waits.saturating_sub(1));
-        if self.intruder == Some(0) {
-            self.intruder = None;
-            let seized = self.seize().is_ok();
-            self.tally.add(Trouble::OtherTabInAwait, u64::from(seized));
-        }
     }
 }
 
@@ -187,16 +187,34 @@ impl SimOrigin {
         *self.lock() = World::default();
     }
 
-    /// At the `nth` wait of a tab for the medium from now on, another one takes the database over, and does nothing.
-    /// `None`: no other tab will come.
-    pub fn expect_intruder(&self, nth: Option<u64>) {
-        self.lock().intruder = nth;
+    /// At the `nth` wait of a tab for the medium from now on, another one comes: it opens the database, and does
+    /// whatever `visit` does, before the one that waits goes on.
+    pub fn expect_intruder(&self, nth: u64, visit: impl FnOnce(&Self) + Send + 'static) {
+        self.lock().intruder = Some((nth, Intruder(Box::new(visit))));
+    }
+
+    /// Whether the other tab of [`SimOrigin::expect_intruder`] has still to come; it will not any more.
+    pub fn dismiss_intruder(&self) -> bool {
+        self.lock().intruder.take().is_some()
     }
 
     /// Whether the other tab of [`SimOrigin::expect_intruder`] has still to come.
     #[must_use]
     pub fn expects_intruder(&self) -> bool {
         self.lock().intruder.is_some()
+    }
+
+    /// A tab waits for the medium: anything can happen meanwhile.
+    fn wait(&self) {
+        let mut world = self.lock();
+        let Some((waits, visit)) = world.intruder.take() else { return };
+        if waits > 1 {
+            world.intruder = Some((waits - 1, visit));
+            return;
+        }
+        world.tally.strike(Trouble::OtherTabInAwait);
+        drop(world);
+        visit.0(self);
     }
 
     /// Moves what has struck so far into `tally`: each strike is counted once.
@@ -270,8 +288,8 @@ impl SimOrigin {
     }
 
     fn fetch(&self, extents: std::ops::Range<u64>) -> Vec<(u64, Option<Arc<[u8]>>)> {
-        let mut world = self.lock();
-        world.wait();
+        self.wait();
+        let world = self.lock();
         let value = |extent: u64| match world.records.values.get(&Key::Extent(extent)) {
             Some(Value::Bytes(bytes)) => Some(Arc::clone(bytes)),
             _ => None,
@@ -330,7 +348,7 @@ impl SimTab {
         let held = self.held(&transaction);
         let connected = *self.connected.lock().unwrap_or_else(PoisonError::into_inner);
         let puts = transaction.batch.work().count() as u32 + 1;
-        self.origin.lock().wait();
+        self.origin.wait();
         self.origin.lock().tally.add(Trouble::Abort, u64::from(fate == TransactionFate::Aborts));
         let next = match fate {
             TransactionFate::Completes => match self.origin.take(connected, &transaction, &held) {

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
-use super::fault::BarrierFailure;
+use super::fault::{BarrierFailure, Fault};
 use super::page::{Content, Page, bytes_of, garbage, hash_of, same_bytes};
 use super::random::mix;
 use crate::block::{BLOCK_SIZE, SegmentId};
@@ -379,6 +379,24 @@ impl DiskState {
         cell.durable = edited;
         cell.clean = None;
         true
+    }
+
+    /// Changes durable bytes if `fault` is of that sort; whether anything changed.
+    pub(super) fn strike(&mut self, fault: Fault) -> bool {
+        match fault {
+            Fault::Rot { area, byte, flip } => self.edit_durable(area, byte / PAGE, |cell| {
+                let mut bytes = *bytes_of(&cell.durable);
+                bytes[(byte % PAGE) as usize] ^= flip;
+                Page::content(&bytes)
+            }),
+            Fault::LostWrite { area, page } => self.edit_durable(area, page, |cell| cell.before.clone()),
+            Fault::MisdirectedWrite { area, page, to_area, to_page } => {
+                let moved = self.visible(area, page);
+                self.edit_durable(to_area, to_page, |_| moved)
+                    && self.edit_durable(area, page, |cell| cell.before.clone())
+            }
+            _ => false,
+        }
     }
 
     /// Pages that hold or have reserved space, as a disk-full limit counts them.

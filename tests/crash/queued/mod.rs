@@ -164,20 +164,34 @@ fn long_lives_on_a_queued_medium_keep_every_promise() {
     lived.unwrap_or_else(|violation| panic!("{violation}"));
 }
 
+/// Words that broke a promise once.
+const ONCE: [&str; 1] = ["a0.S.a01.1.h9.S.Q"];
+
+/// Runs those with every memory.
+pub fn once(fired: &Fired) -> Checked<()> {
+    let all = ONCE.iter().flat_map(|word| MEMORIES.map(|memory| (parse(word), memory)));
+    all.into_iter().try_for_each(|(word, memory)| run_word(&word, memory, fired))
+}
+
+#[test]
+fn what_joins_a_batch_behind_a_flush_is_not_answered_with_it() {
+    once(&Fired::default()).unwrap_or_else(|violation| panic!("{violation}"));
+}
+
 /// Words with much to wait for: extents to fetch, transactions of one op and of many.
 const LONG_WAITS: [&str; 3] = ["a0.S.1.a01.S.*", "L.C.S.*.t.f.1.1.a0.S.*", "L.S.*.r.C.S.*.h9.c.S.*"];
 
-/// Another tab takes the database over at every wait of this one for the medium.
+/// Another tab takes the database over at every wait of this one for the medium; it only looks, or writes too.
 pub fn intrusions(fired: &Fired) -> Checked<()> {
     for (word, memory) in LONG_WAITS.iter().flat_map(|word| MEMORIES.map(|memory| (word, memory))) {
-        for nth in 1.. {
+        for (nth, writes) in (1..).flat_map(|nth| [(nth, false), (nth, true)]) {
             let came = no_panic(|| {
                 let mut run = Run::start(memory)?;
-                let came = run.intruded(nth, &parse(word))?;
+                let came = run.intruded(nth, writes, &parse(word))?;
                 run.origin.book(&fired.0);
                 run.end().map(|()| came)
             });
-            let context = format!("{word} ({memory:?}), another tab at wait {nth}");
+            let context = format!("{word} ({memory:?}), another tab at wait {nth}, which writes: {writes}");
             if !came.map_err(|violation| violation.at(context))? {
                 break;
             }

@@ -1,5 +1,7 @@
 //! A store on a queued medium in use: what it was told, what it may show, and what it does with each step.
 
+use std::sync::{Arc, Mutex};
+
 use datasync::backend::queue::{Memory, Ticket};
 use datasync::backend::sim::{SimOrigin, SimTab, TransactionFate};
 use datasync::block::{Durability, Lsn};
@@ -8,9 +10,10 @@ use datasync::volume::Volume;
 
 use super::step::Step;
 use crate::invariants::{
-    Checked, Expected, Violation, ensure, fenced, opens, progress, read_state, reads, same_again, snapshot,
+    Checked, Expected, Violation, ensure, fenced, opens, prefix, progress, read_state, reads, same_again,
+    snapshot,
 };
-use crate::reference::{Change, Commit, History};
+use crate::reference::{Change, Commit, History, State};
 use crate::settings::options;
 use crate::workload::{commit, nothing, recovered, unexpected};
 
@@ -209,23 +212,31 @@ impl Run {
         fenced(acknowledged, seen.and_then(Result::ok).as_ref().unwrap_or(owned), owned)
     }
 
-    /// Another tab takes the database over at the `nth` wait of this one for the medium while it takes `steps`.
-    /// Whether it came to that. I12 for what this tab does afterwards.
-    pub fn intruded(&mut self, nth: u64, steps: &[Step]) -> Checked<bool> {
-        self.origin.expect_intruder(Some(nth));
+    /// Another tab takes the database over at the `nth` wait of this one for the medium while it takes `steps`, and
+    /// `writes` a commit of its own before this one wakes. Whether it came to that. I12 for what this tab does then.
+    pub fn intruded(&mut self, nth: u64, writes: bool, steps: &[Step]) -> Checked<bool> {
+        let visit: Arc<Mutex<Option<Checked<Visit>>>> = Arc::default();
+        let (memory, seen) = (self.memory, Arc::clone(&visit));
+        self.origin.expect_intruder(nth, move |origin| {
+            *seen.lock().expect("unpoisoned") = Some(Visit::pay(origin, memory, writes));
+        });
         for step in steps {
             self.step(*step)?;
             if self.origin.expects_intruder() {
                 continue;
             }
+            let visit = visit.lock().expect("unpoisoned").take().expect("the intruder came")?;
             let Some(deposed) = self.tab.take() else { break };
             self.held.clear();
+            let newest = self.history.newest().state.clone();
+            visit.joins(&mut self.history)?;
+            still_reads_its_own(&deposed, &newest)?;
             let acknowledged = is_acknowledged(&deposed, self.stamp + 1);
             self.open()?;
             let owned = self.history.newest().state.clone();
             return fenced(acknowledged, &owned, &owned).map(|()| true);
         }
-        self.origin.expect_intruder(None);
+        self.origin.dismiss_intruder();
         Ok(false)
     }
 
@@ -270,6 +281,62 @@ impl Run {
         let volume = opens(Volume::open(link, options()))?;
         let found = reads(read_state(&snapshot(&volume)?)?)?;
         same_again((&state, 0), (&found, 0)).map_err(|v| v.at("after the commit that proved progress"))
+    }
+}
+
+/// What another tab found when it took the database over, and the commit that it made, if it made one.
+struct Visit {
+    found: (State, u64),
+    made: Option<Commit>,
+}
+
+impl Visit {
+    fn pay(origin: &SimOrigin, memory: Memory, writes: bool) -> Checked<Self> {
+        let link = origin.open(memory).map_err(|error| unexpected(&error))?;
+        let volume = opens(Volume::open(link.clone(), options()))?;
+        let view = snapshot(&volume)?;
+        let found = (reads(read_state(&view)?)?, view.lsn().0);
+        if !writes {
+            return Ok(Self { found, made: None });
+        }
+        let (stamp, seq) = (1 << 30, 1 << 30);
+        let change = Change::Put(1, stamp);
+        let mut state = found.0.clone();
+        state.apply(change);
+        let id = commit(&volume, &[change], Durability::Applied, seq).map_err(|error| unexpected(&error))?;
+        volume.sync().map_err(|error| unexpected(&error))?;
+        let ticket = link.flush(true);
+        link.drain();
+        let flushed = link.is_flushed(ticket);
+        ensure(matches!(flushed, Ok(true)), "I9 progress", || format!("the new owner's flush: {flushed:?}"))?;
+        let made = Commit { id: Some(id), state, begun: 0, acknowledged: Some(0), seq };
+        Ok(Self { found, made: Some(made) })
+    }
+
+    /// What it found is a prefix of `history`, which goes on with what it made.
+    fn joins(self, history: &mut History) -> Checked<()> {
+        let (least, most) = history.bounds_at(u64::MAX);
+        let expected = Expected { commits: &history.commits, least, most };
+        let shown = prefix(&self.found.0, self.found.1, &expected)?;
+        if let Some(made) = self.made {
+            history.commits.truncate(shown + 1);
+            history.commits.push(made);
+        }
+        Ok(())
+    }
+}
+
+/// I6 for a tab that was deposed: a read shows what it knew, or says that it is fenced; never that the medium is
+/// damaged.
+fn still_reads_its_own(deposed: &Tab, newest: &State) -> Checked<()> {
+    let Ok(view) = deposed.volume.snapshot() else { return Ok(()) };
+    match read_state(&view)? {
+        Ok(state) => ensure(state == *newest, "I6 no wrong data", || {
+            format!("a deposed tab sees {state:?}, its newest commit left {newest:?}")
+        }),
+        Err(error) => ensure(error.kind() == ErrorKind::Fenced, "I12 fencing", || {
+            format!("a read of a deposed tab says {error}")
+        }),
     }
 }
 

@@ -245,10 +245,10 @@ pub fn read_errors() -> Checked<()> {
         let image = run.disk.state();
         for lasting in [false, true] {
             for area in image.areas().collect::<Vec<_>>() {
-                for page in 0..image.len(area).unwrap_or(0) / PAGE {
+                for sector in 0..image.len(area).unwrap_or(0) / SECTOR as u64 {
                     let disk = SimDisk::from_state(image.clone(), 1);
-                    disk.inject(Fault::Unreadable { area, page, lasting });
-                    let context = |violation: Violation| violation.at(format!("{word}: {area} page {page}"));
+                    disk.inject(Fault::Unreadable { area, sector, lasting });
+                    let context = |broken: Violation| broken.at(format!("{word}: {area} sector {sector}"));
                     if let Ok(volume) = Volume::open(disk.clone(), options())
                         && let Ok(state) = read_state(&snapshot(&volume)?)?
                     {

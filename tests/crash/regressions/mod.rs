@@ -10,7 +10,8 @@ mod single;
 
 use datasync::backend::Source;
 use datasync::backend::sim::{
-    BarrierFailure, Bounds, Call, Cut, DiskState, Fate, Fault, Leaves, Random, SimDisk, Trouble, bytes_of,
+    BarrierFailure, Bounds, Call, Cut, DiskState, Fate, Fault, Leaves, Random, SECTOR, SimDisk, Trouble,
+    bytes_of,
 };
 use datasync::block::{BLOCK_SIZE, BlockNo, Durability};
 use datasync::error::ErrorKind;
