@@ -18,7 +18,7 @@ use crate::workload::parse;
 use crate::{damage, formats, lives, model, nth_fails, queued, regressions, replayed, settings};
 
 /// The suites in their fast versions, by name, cheapest first.
-const SUITES: [(&str, fn(Bug) -> Checked<()>); 9] = [
+const SUITES: [(&str, fn(Option<Bug>) -> Checked<()>); 9] = [
     ("queued medium", queue),
     ("format", |_| formats::run()),
     ("regressions", named),
@@ -31,18 +31,18 @@ const SUITES: [(&str, fn(Bug) -> Checked<()>); 9] = [
 ];
 
 /// The bugs of the queue live on a medium of their own.
-fn queue(bug: Bug) -> Checked<()> {
-    if !Bug::QUEUE.contains(&bug) {
+fn queue(bug: Option<Bug>) -> Checked<()> {
+    if !bug.is_some_and(|bug| Bug::QUEUE.contains(&bug)) {
         return Ok(());
     }
     model::run(100)?;
     let fired = Fired::default();
-    queued::exhaustive(1, Some(bug), 1, &fired)?;
+    queued::exhaustive(1, bug, 1, &fired)?;
     queued::lives(1, 60, 160, &fired)?;
-    queued::exhaustive(2, Some(bug), 1, &fired).map(drop)
+    queued::exhaustive(2, bug, 1, &fired).map(drop)
 }
 
-fn named(_: Bug) -> Checked<()> {
+fn named(_: Option<Bug>) -> Checked<()> {
     regressions()
 }
 
@@ -61,7 +61,7 @@ fn regressions() -> Checked<()> {
         .try_for_each(|(name, run)| no_panic(run).map_err(|violation| violation.at(format!("named {name}"))))
 }
 
-fn limits(bug: Bug, depth: usize, double_depth: usize) -> Limits {
+fn limits(bug: Option<Bug>, depth: usize, double_depth: usize) -> Limits {
     let bounds = Bounds { product: 81, pairs: true, drawn: 8, seed: 1 };
     let again = Again { of: bounds, inside: Bounds { product: 27, pairs: true, drawn: 2, seed: 1 } };
     Limits {
@@ -73,28 +73,28 @@ fn limits(bug: Bug, depth: usize, double_depth: usize) -> Limits {
         again_short: again,
         again_long: again,
         threads: 1,
-        bug: Some(bug),
+        bug,
         deadline: None,
     }
 }
 
-fn exhaustive(bug: Bug) -> Checked<()> {
+fn exhaustive(bug: Option<Bug>) -> Checked<()> {
     exhaustive::run(&limits(bug, 1, 0))
 }
 
-fn recovery(bug: Bug) -> Checked<()> {
+fn recovery(bug: Option<Bug>) -> Checked<()> {
     exhaustive::run(&Limits { beginnings: Vec::new(), ..limits(bug, 1, 1) })
 }
 
-fn rot(_: Bug) -> Checked<()> {
+fn rot(_: Option<Bug>) -> Checked<()> {
     damage::run(&damage::WORDS, 3).map(drop)
 }
 
-fn nth(_: Bug) -> Checked<()> {
+fn nth(_: Option<Bug>) -> Checked<()> {
     nth_fails::run(&nth_fails::WORDS, 5).map(drop)
 }
 
-fn some_lives(_: Bug) -> Checked<()> {
+fn some_lives(_: Option<Bug>) -> Checked<()> {
     let fates = lives::Fates::default();
     (1..=40).try_for_each(|seed| no_panic(|| lives::live(&mut Random::new(seed), lives::STEPS, &fates)))
 }
@@ -110,7 +110,7 @@ fn hunt(bug: Bug, all: bool) -> Caught {
     for (name, suite) in SUITES {
         let begun = Instant::now();
         plant(Some(bug));
-        let found = no_panic(|| suite(bug));
+        let found = no_panic(|| suite(Some(bug)));
         plant(None);
         // A suite that could not try what it is meant to has not seen the bug.
         if let Err(violation) = found
@@ -137,12 +137,16 @@ fn report(caught: &Caught) {
     println!("planted {:?}: {}", caught.bug, if by.is_empty() { "NOBODY".into() } else { by.join("; ") });
 }
 
+/// Or a catch would mean nothing. `cargo xtask mutants` judges the crash suite by this alone.
+#[test]
+fn no_suite_complains_about_a_sound_store() {
+    for (name, suite) in SUITES {
+        no_panic(|| suite(None)).unwrap_or_else(|violation| panic!("{name}: {violation}"));
+    }
+}
+
 #[test]
 fn every_planted_bug_is_caught() {
-    // Without a bug nothing may complain, or a catch would mean nothing.
-    if let Err(violation) = formats::run().and_then(|()| no_panic(regressions)) {
-        panic!("a suite complains about a sound store: {violation}");
-    }
     let next = AtomicUsize::new(0);
     let all = Mutex::new(Vec::new());
     let only = std::env::var("DATASYNC_HUNT").ok();
