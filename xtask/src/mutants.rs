@@ -44,6 +44,19 @@ const PIECE: usize = 12;
 /// What cargo-mutants calls the outcomes; each has a file of that name with a line for each mutant.
 const OUTCOMES: [&str; 4] = ["caught", "missed", "timeout", "unviable"];
 
+/// The tests that judge every mutant: the unit tests, the golden files, the crash suites in their fast versions up to
+/// the first that complains.
+const QUICK: [&str; 5] = [
+    "tests::",
+    "version_1",
+    "any_flipped_bit_is_refused",
+    "a_decoder_accepts_only_what_its_encoder_writes",
+    "no_quick_suite_complains_about_a_sound_store",
+];
+
+/// Those that only judge what the others miss.
+const THOROUGH: [&str; 1] = ["no_thorough_suite_complains_about_a_sound_store"];
+
 /// A run of neighbouring mutants of one file.
 struct Piece {
     file: &'static str,
@@ -63,9 +76,24 @@ impl Piece {
         done.is_ok_and(|blob| blob == content(self.file))
     }
 
+    /// The mutants with this outcome in the end: what the thorough tests said goes before what the quick ones missed.
     fn lines(&self, outcome: &str) -> Vec<String> {
-        let path = self.folder().join("mutants.out").join(format!("{outcome}.txt"));
-        std::fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect()
+        let read = |folder: PathBuf, outcome: &str| -> Vec<String> {
+            let path = folder.join("mutants.out").join(format!("{outcome}.txt"));
+            std::fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect()
+        };
+        let again: Vec<String> = OUTCOMES.iter().flat_map(|outcome| read(self.thorough(), outcome)).collect();
+        let quick = read(self.folder(), outcome).into_iter().filter(|mutant| !again.contains(mutant));
+        quick.chain(read(self.thorough(), outcome)).collect()
+    }
+
+    fn thorough(&self) -> PathBuf {
+        self.folder().join("thorough")
+    }
+
+    /// The mutants that only the quick tests have judged, and missed.
+    fn unsure(&self) -> Vec<String> {
+        if self.thorough().join("mutants.out").exists() { Vec::new() } else { self.lines("missed") }
     }
 }
 
@@ -75,6 +103,7 @@ struct Wish {
     shard: Option<(usize, usize)>,
     budget: Option<Duration>,
     again: bool,
+    thorough: bool,
     sum: bool,
     record: bool,
 }
@@ -94,11 +123,16 @@ pub fn run(args: &[String]) -> Result<(), String> {
     check_out()?;
     let pieces = pieces(&wish)?;
     let begun = Instant::now();
-    for piece in pieces.iter().filter(|piece| !wish.sum && (wish.again || !piece.is_done())) {
+    for piece in pieces.iter().filter(|_| !wish.sum) {
         if wish.budget.is_some_and(|budget| begun.elapsed() >= budget) {
             break;
         }
-        judge(piece)?;
+        if wish.again || !piece.is_done() {
+            judge(piece)?;
+        }
+        if wish.thorough && !piece.unsure().is_empty() {
+            judge_survivors(piece)?;
+        }
     }
     sum_up(&pieces, begun.elapsed().as_secs(), wish.record)
 }
@@ -109,6 +143,7 @@ fn wish(args: &[String]) -> Result<Wish, String> {
     while let Some(word) = words.next() {
         match word.as_str() {
             "--again" => wish.again = true,
+            "--thorough" => wish.thorough = true,
             "--sum" => wish.sum = true,
             "--record" => wish.record = true,
             "--file" => {
@@ -208,22 +243,10 @@ fn pieces(wish: &Wish) -> Result<Vec<Piece>, String> {
 /// Tries every mutant of a piece.
 fn judge(piece: &Piece) -> Result<(), String> {
     let folder = piece.folder();
-    std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    // A life without end stops at its limit of processor time, however busy the machine, and fails.
-    let limited = "ulimit -t 100 -v 6000000; exec \"$@\"";
-    let mut command = Command::new("sh");
-    command.args(["-c", limited, "sh", "cargo", "mutants", "--in-place", "--no-shuffle"]);
-    command.args(["--baseline", "skip", "--timeout", "600", "--file", piece.file, "--sharding", "slice"]);
-    command.arg("--shard").arg(format!("{}/{}", piece.number, piece.of)).arg("--output").arg(&folder);
-    command.current_dir(tree()).env("CARGO_TARGET_DIR", home().join("build")).env("CARGO_INCREMENTAL", "1");
-    command.env("GLIBC_TUNABLES", crate::crash::KEEP_MEMORY);
-    // A panic in a hundred caught ones needs no trace.
-    command.env("RUST_BACKTRACE", "0").stdout(Stdio::null()).stderr(Stdio::null());
-    let status = command.status().map_err(|error| format!("cannot run cargo mutants: {error}"))?;
-    // 0: all noticed; 2: some not; 3: some never ended. Anything else says nothing about the mutants.
-    if !matches!(status.code(), Some(0 | 2 | 3)) {
-        return Err(format!("cargo mutants ended with {status} on {}", folder.display()));
-    }
+    // What an older content of the file gave.
+    let _ = std::fs::remove_dir_all(&folder);
+    let shard = format!("{}/{}", piece.number, piece.of);
+    cargo_mutants(&folder, &["--file", piece.file, "--sharding", "slice", "--shard", &shard], &QUICK)?;
     let done = folder.join("done");
     std::fs::write(&done, content(piece.file)).map_err(|error| format!("{}: {error}", done.display()))?;
     let [caught, missed, timeout, unviable] = OUTCOMES.map(|outcome| piece.lines(outcome).len());
@@ -233,6 +256,50 @@ fn judge(piece: &Piece) -> Result<(), String> {
         piece.number + 1,
         piece.of
     );
+    Ok(())
+}
+
+/// Tries what the quick tests missed of a piece once more.
+fn judge_survivors(piece: &Piece) -> Result<(), String> {
+    let mut words = vec!["--file", piece.file];
+    let names: Vec<String> = piece.unsure().iter().map(|mutant| format!("^{}$", literally(mutant))).collect();
+    words.extend(names.iter().flat_map(|name| ["--re", name]));
+    cargo_mutants(&piece.thorough(), &words, &THOROUGH)?;
+    println!(
+        "{} {}/{}: {} missed for good",
+        piece.file,
+        piece.number + 1,
+        piece.of,
+        piece.lines("missed").len()
+    );
+    Ok(())
+}
+
+/// A pattern that matches `text` alone.
+fn literally(text: &str) -> String {
+    text.chars()
+        .flat_map(|c| (!c.is_alphanumeric() && !" <>".contains(c)).then_some('\\').into_iter().chain([c]))
+        .collect()
+}
+
+/// Runs cargo-mutants in the checkout; what it finds goes to `folder`.
+fn cargo_mutants(folder: &Path, which: &[&str], tests: &[&str]) -> Result<(), String> {
+    std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    // A life without end stops at its limit of processor time, however busy the machine, and fails.
+    let limited = "ulimit -t 60 -v 6000000; exec \"$@\"";
+    let mut command = Command::new("sh");
+    command.args(["-c", limited, "sh", "cargo", "mutants", "--in-place", "--no-shuffle"]);
+    command.args(["--baseline", "skip", "--timeout", "600"]).args(which).arg("--output").arg(folder);
+    command.args(["--", "--"]).args(tests);
+    command.current_dir(tree()).env("CARGO_TARGET_DIR", home().join("build")).env("CARGO_INCREMENTAL", "1");
+    command.env("GLIBC_TUNABLES", crate::crash::KEEP_MEMORY);
+    // A panic in a hundred caught ones needs no trace.
+    command.env("RUST_BACKTRACE", "0").stdout(Stdio::null()).stderr(Stdio::null());
+    let status = command.status().map_err(|error| format!("cannot run cargo mutants: {error}"))?;
+    // 0: all noticed; 2: some not; 3: some never ended. Anything else says nothing about the mutants.
+    if !matches!(status.code(), Some(0 | 2 | 3)) {
+        return Err(format!("cargo mutants ended with {status} on {}", folder.display()));
+    }
     Ok(())
 }
 
@@ -277,6 +344,11 @@ mod tests {
         assert_eq!(shard("1/1"), Some((1, 1)));
         assert_eq!(shard("3/4"), Some((3, 4)));
         assert_eq!((shard("0/4"), shard("5/4"), shard("4"), shard("a/b")), (None, None, None, None));
+    }
+
+    #[test]
+    fn a_pattern_means_what_it_says() {
+        assert_eq!(literally("a.rs:1: replace > with *"), r"a\.rs\:1\: replace > with \*");
     }
 
     #[test]
