@@ -53,7 +53,8 @@ fn named(_: Option<Bug>) -> Checked<()> {
 }
 
 fn regressions() -> Checked<()> {
-    let attacks = regressions::attack::ALL.iter().chain(regressions::full::ALL).try_for_each(|attack| {
+    let attacks = [regressions::attack::ALL, regressions::full::ALL, regressions::segments::ALL];
+    let attacks = attacks.into_iter().flatten().try_for_each(|attack| {
         no_panic(|| {
             attack();
             Ok(())

@@ -54,8 +54,8 @@ const QUICK: [&str; 5] = [
     "no_quick_suite_complains_about_a_sound_store",
 ];
 
-/// Those that only judge what the others miss.
-const THOROUGH: [&str; 1] = ["no_thorough_suite_complains_about_a_sound_store"];
+/// What judges only the survivors of those, which are judged by all.
+const THOROUGH: &str = "no_thorough_suite_complains_about_a_sound_store";
 
 /// A run of neighbouring mutants of one file.
 struct Piece {
@@ -76,25 +76,14 @@ impl Piece {
         done.is_ok_and(|blob| blob == content(self.file))
     }
 
-    /// The mutants with this outcome in the end: what the thorough tests said goes before what the quick ones missed.
     fn lines(&self, outcome: &str) -> Vec<String> {
-        let read = |folder: PathBuf, outcome: &str| -> Vec<String> {
-            let path = folder.join("mutants.out").join(format!("{outcome}.txt"));
-            std::fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect()
-        };
-        let again: Vec<String> = OUTCOMES.iter().flat_map(|outcome| read(self.thorough(), outcome)).collect();
-        let quick = read(self.folder(), outcome).into_iter().filter(|mutant| !again.contains(mutant));
-        quick.chain(read(self.thorough(), outcome)).collect()
+        lines(&self.folder(), outcome)
     }
+}
 
-    fn thorough(&self) -> PathBuf {
-        self.folder().join("thorough")
-    }
-
-    /// The mutants that only the quick tests have judged, and missed.
-    fn unsure(&self) -> Vec<String> {
-        if self.thorough().join("mutants.out").exists() { Vec::new() } else { self.lines("missed") }
-    }
+fn lines(folder: &Path, outcome: &str) -> Vec<String> {
+    let path = folder.join("mutants.out").join(format!("{outcome}.txt"));
+    std::fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect()
 }
 
 #[derive(Default)]
@@ -103,7 +92,7 @@ struct Wish {
     shard: Option<(usize, usize)>,
     budget: Option<Duration>,
     again: bool,
-    thorough: bool,
+    survivors: bool,
     sum: bool,
     record: bool,
 }
@@ -130,7 +119,7 @@ pub fn run(args: &[String]) -> Result<(), String> {
         if wish.again || !piece.is_done() {
             judge(piece)?;
         }
-        if wish.thorough && !piece.unsure().is_empty() {
+        if wish.survivors && !piece.lines("missed").is_empty() {
             judge_survivors(piece)?;
         }
     }
@@ -143,7 +132,7 @@ fn wish(args: &[String]) -> Result<Wish, String> {
     while let Some(word) = words.next() {
         match word.as_str() {
             "--again" => wish.again = true,
-            "--thorough" => wish.thorough = true,
+            "--survivors" => wish.survivors = true,
             "--sum" => wish.sum = true,
             "--record" => wish.record = true,
             "--file" => {
@@ -259,19 +248,23 @@ fn judge(piece: &Piece) -> Result<(), String> {
     Ok(())
 }
 
-/// Tries what the quick tests missed of a piece once more.
+/// Tries what was missed of a piece once more, with every suite and the tests that are new.
 fn judge_survivors(piece: &Piece) -> Result<(), String> {
-    let mut words = vec!["--file", piece.file];
-    let names: Vec<String> = piece.unsure().iter().map(|mutant| format!("^{}$", literally(mutant))).collect();
-    words.extend(names.iter().flat_map(|name| ["--re", name]));
-    cargo_mutants(&piece.thorough(), &words, &THOROUGH)?;
-    println!(
-        "{} {}/{}: {} missed for good",
-        piece.file,
-        piece.number + 1,
-        piece.of,
-        piece.lines("missed").len()
-    );
+    let (folder, missed) = (piece.folder(), piece.lines("missed"));
+    let names: Vec<String> = missed.iter().map(|mutant| format!("^{}$", literally(mutant))).collect();
+    let which: Vec<&str> =
+        names.iter().flat_map(|name| ["--re", name]).chain(["--file", piece.file]).collect();
+    let again = folder.join("survivors");
+    cargo_mutants(&again, &which, &[QUICK.as_slice(), &[THOROUGH]].concat())?;
+    for outcome in OUTCOMES {
+        let so_far = if outcome == "missed" { Vec::new() } else { piece.lines(outcome) };
+        let text: String =
+            so_far.iter().chain(&lines(&again, outcome)).map(|line| format!("{line}\n")).collect();
+        let path = folder.join("mutants.out").join(format!("{outcome}.txt"));
+        std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    let left = piece.lines("missed").len();
+    println!("{} {}/{}: {left} of {} still missed", piece.file, piece.number + 1, piece.of, missed.len());
     Ok(())
 }
 
@@ -286,7 +279,7 @@ fn literally(text: &str) -> String {
 fn cargo_mutants(folder: &Path, which: &[&str], tests: &[&str]) -> Result<(), String> {
     std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     // A life without end stops at its limit of processor time, however busy the machine, and fails.
-    let limited = "ulimit -t 60 -v 6000000; exec \"$@\"";
+    let limited = "ulimit -t 100 -v 6000000; exec \"$@\"";
     let mut command = Command::new("sh");
     command.args(["-c", limited, "sh", "cargo", "mutants", "--in-place", "--no-shuffle"]);
     command.args(["--baseline", "skip", "--timeout", "600"]).args(which).arg("--output").arg(folder);

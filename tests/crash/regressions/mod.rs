@@ -6,6 +6,7 @@ mod folding;
 pub mod full;
 mod media;
 mod power;
+pub mod segments;
 mod single;
 
 use datasync::backend::Source;
