@@ -235,7 +235,7 @@ fn judge(piece: &Piece) -> Result<(), String> {
     // What an older content of the file gave.
     let _ = std::fs::remove_dir_all(&folder);
     let shard = format!("{}/{}", piece.number, piece.of);
-    cargo_mutants(&folder, &["--file", piece.file, "--sharding", "slice", "--shard", &shard], &QUICK)?;
+    cargo_mutants(&folder, &["--file", piece.file, "--sharding", "slice", "--shard", &shard], &QUICK, 40)?;
     let done = folder.join("done");
     std::fs::write(&done, content(piece.file)).map_err(|error| format!("{}: {error}", done.display()))?;
     let [caught, missed, timeout, unviable] = OUTCOMES.map(|outcome| piece.lines(outcome).len());
@@ -255,7 +255,7 @@ fn judge_survivors(piece: &Piece) -> Result<(), String> {
     let which: Vec<&str> =
         names.iter().flat_map(|name| ["--re", name]).chain(["--file", piece.file]).collect();
     let again = folder.join("survivors");
-    cargo_mutants(&again, &which, &[QUICK.as_slice(), &[THOROUGH]].concat())?;
+    cargo_mutants(&again, &which, &[QUICK.as_slice(), &[THOROUGH]].concat(), 120)?;
     for outcome in OUTCOMES {
         let so_far = if outcome == "missed" { Vec::new() } else { piece.lines(outcome) };
         let text: String =
@@ -276,12 +276,12 @@ fn literally(text: &str) -> String {
 }
 
 /// Runs cargo-mutants in the checkout; what it finds goes to `folder`.
-fn cargo_mutants(folder: &Path, which: &[&str], tests: &[&str]) -> Result<(), String> {
+fn cargo_mutants(folder: &Path, which: &[&str], tests: &[&str], seconds: u32) -> Result<(), String> {
     std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     // A life without end stops at its limit of processor time, however busy the machine, and fails.
-    let limited = "ulimit -t 100 -v 6000000; exec \"$@\"";
+    let limited = format!("ulimit -t {seconds} -v 6000000; exec \"$@\"");
     let mut command = Command::new("sh");
-    command.args(["-c", limited, "sh", "cargo", "mutants", "--in-place", "--no-shuffle"]);
+    command.args(["-c", &limited, "sh", "cargo", "mutants", "--in-place", "--no-shuffle"]);
     command.args(["--baseline", "skip", "--timeout", "600"]).args(which).arg("--output").arg(folder);
     command.args(["--", "--"]).args(tests);
     command.current_dir(tree()).env("CARGO_TARGET_DIR", home().join("build")).env("CARGO_INCREMENTAL", "1");
