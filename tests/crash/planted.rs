@@ -53,7 +53,8 @@ fn named(_: Option<Bug>) -> Checked<()> {
 }
 
 fn regressions() -> Checked<()> {
-    let attacks = [regressions::attack::ALL, regressions::full::ALL, regressions::segments::ALL];
+    use regressions::{attack, full, segments, told};
+    let attacks = [attack::ALL, full::ALL, segments::ALL, told::ALL];
     let attacks = attacks.into_iter().flatten().try_for_each(|attack| {
         no_panic(|| {
             attack();

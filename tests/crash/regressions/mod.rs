@@ -8,6 +8,7 @@ mod media;
 mod power;
 pub mod segments;
 mod single;
+pub mod told;
 
 use datasync::backend::Source;
 use datasync::backend::sim::{

@@ -83,6 +83,8 @@ pub fn the_smallest_segments_hold_any_commit() {
             let blocks: Vec<u64> = (0..most).collect();
             put(&volume, &blocks, stamp, Durability::Durable);
             assert!(holds(&volume.snapshot().expect("open"), most - 1, stamp));
+            // Each holds two blocks or a proof, and none is ended empty.
+            assert!(volume.stats().rotations <= stamp * (most.div_ceil(2) + 1));
         }
     }
 }
