@@ -279,7 +279,7 @@ fn literally(text: &str) -> String {
 fn cargo_mutants(folder: &Path, which: &[&str], tests: &[&str], seconds: u32) -> Result<(), String> {
     std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     // A life without end stops at its limit of processor time, however busy the machine, and fails.
-    let limited = format!("ulimit -t {seconds} -v 6000000; exec \"$@\"");
+    let limited = format!("ulimit -t {seconds} && ulimit -v 6000000 && exec \"$@\"");
     let mut command = Command::new("sh");
     command.args(["-c", &limited, "sh", "cargo", "mutants", "--in-place", "--no-shuffle"]);
     command.args(["--baseline", "skip", "--timeout", "600"]).args(which).arg("--output").arg(folder);
