@@ -235,7 +235,7 @@ fn judge(piece: &Piece) -> Result<(), String> {
     // What an older content of the file gave.
     let _ = std::fs::remove_dir_all(&folder);
     let shard = format!("{}/{}", piece.number, piece.of);
-    cargo_mutants(&folder, &["--file", piece.file, "--sharding", "slice", "--shard", &shard], &QUICK, 40)?;
+    cargo_mutants(&folder, &["--file", piece.file, "--sharding", "slice", "--shard", &shard], &QUICK, 20)?;
     let done = folder.join("done");
     std::fs::write(&done, content(piece.file)).map_err(|error| format!("{}: {error}", done.display()))?;
     let [caught, missed, timeout, unviable] = OUTCOMES.map(|outcome| piece.lines(outcome).len());
