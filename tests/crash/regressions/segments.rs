@@ -1,9 +1,9 @@
 //! How large segments become, and when the next one begins.
 
-use datasync::backend::sim::SimDisk;
+use datasync::backend::sim::{Moment, SimDisk};
 use datasync::block::{BLOCK_SIZE, Durability};
 use datasync::log::plan::{Area, Op};
-use datasync::volume::Volume;
+use datasync::volume::{Options, Volume};
 
 use super::attack::{holds, put};
 use crate::settings::options;
@@ -13,6 +13,7 @@ const PAGE: u64 = BLOCK_SIZE as u64;
 /// Each of them, for the planted bugs.
 pub const ALL: &[fn()] = &[
     an_append_allocates_nothing,
+    space_is_prepared_by_the_mebibyte_and_not_beyond_a_segment,
     a_segment_is_full_before_the_next_begins,
     segments_grow_while_nothing_can_be_folded,
     the_smallest_segments_hold_any_commit,
@@ -37,6 +38,29 @@ pub fn an_append_allocates_nothing() {
             assert!(before >= Some(end), "{area} had {before:?} bytes before it was written up to {end}");
         }
     }
+}
+
+/// How many pages a segment is asked to have, each time that space is prepared while `blocks` go into the log.
+fn prepared(options: &Options, blocks: u64) -> Vec<u32> {
+    let disk = SimDisk::new(1);
+    let volume = Volume::open(disk.clone(), options.clone()).expect("a new store");
+    disk.start_trace();
+    for block in 0..blocks {
+        put(&volume, &[block], 1, Durability::Applied);
+    }
+    let wanted = |moment: Moment| match moment.op {
+        Some(Op::Reserve { pages, .. }) => Some(pages),
+        _ => None,
+    };
+    disk.take_trace().into_iter().filter_map(wanted).collect()
+}
+
+#[test]
+pub fn space_is_prepared_by_the_mebibyte_and_not_beyond_a_segment() {
+    // The spare, with the reserve of a recovery; then the rest of the segment.
+    assert_eq!(prepared(&options(), 20), [9, 9, 16, 9, 16, 9, 16]);
+    let large = options().segment_bytes(700 * PAGE).log_cap_bytes(1400 * PAGE);
+    assert_eq!(prepared(&large, 340), [9, 9, 265, 521, 700]);
 }
 
 /// After how many commits of one block each the second segment begins, the third, and so on up to `last`.
