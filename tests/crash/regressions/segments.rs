@@ -1,11 +1,14 @@
 //! How large segments become, and when the next one begins.
 
 use datasync::backend::sim::{Moment, SimDisk};
-use datasync::block::{BLOCK_SIZE, Durability};
+use datasync::block::{BLOCK_SIZE, BlockNo, Durability};
+use datasync::error::ErrorKind;
+use datasync::format::meta::SEGMENTS_MAX;
 use datasync::log::plan::{Area, Op};
-use datasync::volume::{Options, Volume};
+use datasync::volume::{Options, Volume, Writer};
 
 use super::attack::{holds, put};
+use crate::reference::fill;
 use crate::settings::options;
 
 const PAGE: u64 = BLOCK_SIZE as u64;
@@ -17,6 +20,8 @@ pub const ALL: &[fn()] = &[
     a_segment_is_full_before_the_next_begins,
     segments_grow_while_nothing_can_be_folded,
     the_smallest_segments_hold_any_commit,
+    a_recovery_finds_a_place_in_a_full_list_of_segments,
+    a_transaction_that_would_fill_the_list_of_segments_is_refused,
 ];
 
 #[test]
@@ -40,13 +45,13 @@ pub fn an_append_allocates_nothing() {
     }
 }
 
-/// How many pages a segment is asked to have, each time that space is prepared while `blocks` go into the log.
-fn prepared(options: &Options, blocks: u64) -> Vec<u32> {
+/// How many pages a segment is asked to have, each time that space is prepared for commits of so many blocks.
+fn prepared(options: &Options, commits: &[u64]) -> Vec<u32> {
     let disk = SimDisk::new(1);
     let volume = Volume::open(disk.clone(), options.clone()).expect("a new store");
     disk.start_trace();
-    for block in 0..blocks {
-        put(&volume, &[block], 1, Durability::Applied);
+    for blocks in commits {
+        put(&volume, &(0..*blocks).collect::<Vec<_>>(), 1, Durability::Applied);
     }
     let wanted = |moment: Moment| match moment.op {
         Some(Op::Reserve { pages, .. }) => Some(pages),
@@ -58,9 +63,55 @@ fn prepared(options: &Options, blocks: u64) -> Vec<u32> {
 #[test]
 pub fn space_is_prepared_by_the_mebibyte_and_not_beyond_a_segment() {
     // The spare, with the reserve of a recovery; then the rest of the segment.
-    assert_eq!(prepared(&options(), 20), [9, 9, 16, 9, 16, 9, 16]);
+    assert_eq!(prepared(&options(), &[1; 20]), [9, 9, 16, 9, 16, 9, 16]);
+    // What is prepared for the last one ends with the segment.
+    assert_eq!(prepared(&options().spill_bytes(16 * PAGE), &[1, 2, 8]), [9, 9, 16]);
     let large = options().segment_bytes(700 * PAGE).log_cap_bytes(1400 * PAGE);
-    assert_eq!(prepared(&large, 340), [9, 9, 265, 521, 700]);
+    assert_eq!(prepared(&large, &[1; 340]), [9, 9, 265, 521, 700]);
+    // A segment that has to grow beyond its size grows by the mebibyte too.
+    assert_eq!(prepared(&smallest(), &[2]), [3, 3, 259]);
+}
+
+/// Two blocks fill a segment.
+fn smallest() -> Options {
+    options().segment_bytes(4 * PAGE).reserve_bytes(2 * PAGE).log_cap_bytes(8 * PAGE)
+}
+
+/// Writes blocks until META can list one segment more only, which a recovery may need. The newest block.
+fn fill_the_list(writer: &mut Writer, volume: &Volume) -> u64 {
+    let mut block = 0;
+    while volume.stats().segments + 1 < SEGMENTS_MAX as u64 {
+        block += 1;
+        writer.write(BlockNo(block), &fill(block, 2)).expect("there is space");
+    }
+    block
+}
+
+#[test]
+pub fn a_recovery_finds_a_place_in_a_full_list_of_segments() {
+    let disk = SimDisk::new(1);
+    let volume = Volume::open(disk.clone(), smallest()).expect("a new store");
+    let mut writer = volume.begin().expect("the slot is free");
+    let last = fill_the_list(&mut writer, &volume);
+    writer.commit(Durability::Applied).expect("in the log");
+    let disk = disk.crash_process();
+    drop(volume);
+    let volume = Volume::open(disk, smallest()).expect("recovers");
+    assert!(volume.recovery().unproven_commits == 1 && holds(&volume.snapshot().expect("open"), last, 2));
+    volume.close().expect("folds");
+}
+
+#[test]
+pub fn a_transaction_that_would_fill_the_list_of_segments_is_refused() {
+    let volume = Volume::open(SimDisk::new(1), smallest()).expect("a new store");
+    let mut writer = volume.begin().expect("the slot is free");
+    let last = fill_the_list(&mut writer, &volume);
+    let refused = (last + 1..).find_map(|block| writer.write(BlockNo(block), &fill(block, 2)).err());
+    assert_eq!(refused.expect("the loop ends with one").kind(), ErrorKind::Full);
+    assert_eq!(volume.stats().segments + 1, SEGMENTS_MAX as u64);
+    drop(writer);
+    put(&volume, &[0], 3, Durability::Durable);
+    assert!(holds(&volume.snapshot().expect("open"), 0, 3));
 }
 
 /// After how many commits of one block each the second segment begins, the third, and so on up to `last`.
@@ -100,9 +151,8 @@ pub fn segments_grow_while_nothing_can_be_folded() {
 
 #[test]
 pub fn the_smallest_segments_hold_any_commit() {
-    let smallest = options().segment_bytes(4 * PAGE).reserve_bytes(2 * PAGE).log_cap_bytes(8 * PAGE);
     for most in 1..7 {
-        let volume = Volume::open(SimDisk::new(1), smallest.clone()).expect("a new store");
+        let volume = Volume::open(SimDisk::new(1), smallest()).expect("a new store");
         for stamp in 1..9 {
             let blocks: Vec<u64> = (0..most).collect();
             put(&volume, &blocks, stamp, Durability::Durable);
