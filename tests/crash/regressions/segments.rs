@@ -22,6 +22,7 @@ pub const ALL: &[fn()] = &[
     the_smallest_segments_hold_any_commit,
     a_recovery_finds_a_place_in_a_full_list_of_segments,
     a_transaction_that_would_fill_the_list_of_segments_is_refused,
+    what_an_abandoned_transaction_has_filled_is_folded_away,
 ];
 
 #[test]
@@ -161,4 +162,18 @@ pub fn the_smallest_segments_hold_any_commit() {
             assert!(volume.stats().rotations <= stamp * (most.div_ceil(2) + 1));
         }
     }
+}
+
+#[test]
+pub fn what_an_abandoned_transaction_has_filled_is_folded_away() {
+    let volume = Volume::open(SimDisk::new(1), options()).expect("a new store");
+    put(&volume, &[0], 1, Durability::Durable);
+    let mut writer = volume.begin().expect("the slot is free");
+    (0..40).try_for_each(|block| writer.write(BlockNo(block), &fill(block, 2))).expect("spills");
+    assert!(volume.stats().segments > 2);
+    drop(writer);
+    while volume.compact_step().expect("folds") {}
+    assert_eq!(volume.stats().segments, 1, "the one that is not full");
+    let view = volume.snapshot().expect("open");
+    assert!(holds(&view, 0, 1) && view.size() == PAGE);
 }
