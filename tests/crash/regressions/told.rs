@@ -83,6 +83,15 @@ pub fn what_a_store_counts_is_what_it_did() {
     volume.compact().expect("folds");
     assert_eq!(holds(&volume), [5, 5, 5, 0, 0, 0, 21, 21, 0]);
     assert_eq!(did(&volume), [5, 6, 18, 27, 2, 3, 2, 14, 2, 3, 0]);
+    // Blocks 12 to 19 were never written, and nobody has looked for them yet.
+    assert_eq!(volume.stats().free_blocks, 0);
+    let mut writer = volume.begin().expect("the slot is free");
+    writer
+        .set_size(3 * BLOCK_SIZE as u64)
+        .and_then(|()| writer.set_size(21 * BLOCK_SIZE as u64))
+        .expect("staged");
+    writer.commit(Durability::Durable).expect("a healthy medium");
+    assert_eq!(volume.stats().free_blocks, 18);
 }
 
 /// Last commit; segments and commits read, torn bytes, batches rolled back; unproven commits, pages written again for
