@@ -92,6 +92,7 @@ pub fn what_a_store_counts_is_what_it_did() {
         .expect("staged");
     writer.commit(Durability::Durable).expect("a healthy medium");
     assert_eq!(volume.stats().free_blocks, 18);
+    assert_eq!(volume.last_request(0), None, "nobody has given a name to a commit");
 }
 
 /// Last commit; segments and commits read, torn bytes, batches rolled back; unproven commits, pages written again for
