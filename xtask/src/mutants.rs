@@ -248,23 +248,31 @@ fn judge(piece: &Piece) -> Result<(), String> {
     Ok(())
 }
 
-/// Tries what was missed of a piece once more, with every suite and the tests that are new.
+/// Tries what was missed of a piece once more: with the quick tests, of which some are new, then with the thorough.
 fn judge_survivors(piece: &Piece) -> Result<(), String> {
-    let (folder, missed) = (piece.folder(), piece.lines("missed"));
-    let names: Vec<String> = missed.iter().map(|mutant| format!("^{}$", literally(mutant))).collect();
-    let which: Vec<&str> =
-        names.iter().flat_map(|name| ["--re", name]).chain(["--file", piece.file]).collect();
-    let again = folder.join("survivors");
-    cargo_mutants(&again, &which, &[QUICK.as_slice(), &[THOROUGH]].concat(), 120)?;
-    for outcome in OUTCOMES {
-        let so_far = if outcome == "missed" { Vec::new() } else { piece.lines(outcome) };
-        let text: String =
-            so_far.iter().chain(&lines(&again, outcome)).map(|line| format!("{line}\n")).collect();
-        let path = folder.join("mutants.out").join(format!("{outcome}.txt"));
-        std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+    let again = piece.folder().join("survivors");
+    let before = piece.lines("missed").len();
+    for (tests, seconds) in [(QUICK.as_slice(), 20), (&[THOROUGH], 120)] {
+        let missed = piece.lines("missed");
+        if missed.is_empty() {
+            break;
+        }
+        let names: Vec<String> = missed.iter().map(|mutant| format!("^{}$", literally(mutant))).collect();
+        let which = names.iter().flat_map(|name| ["--re", name]).chain(["--file", piece.file]);
+        cargo_mutants(&again, &which.collect::<Vec<_>>(), tests, seconds)?;
+        for outcome in OUTCOMES {
+            let so_far = if outcome == "missed" { Vec::new() } else { piece.lines(outcome) };
+            let all = so_far
+                .iter()
+                .chain(&lines(&again, outcome))
+                .map(|line| format!("{line}\n"))
+                .collect::<String>();
+            let path = piece.folder().join("mutants.out").join(format!("{outcome}.txt"));
+            std::fs::write(&path, all).map_err(|error| format!("{}: {error}", path.display()))?;
+        }
     }
     let left = piece.lines("missed").len();
-    println!("{} {}/{}: {left} of {} still missed", piece.file, piece.number + 1, piece.of, missed.len());
+    println!("{} {}/{}: {left} of {before} still missed", piece.file, piece.number + 1, piece.of);
     Ok(())
 }
 
