@@ -123,7 +123,7 @@ pub fn run(args: &[String]) -> Result<(), String> {
             judge_survivors(piece)?;
         }
     }
-    sum_up(&pieces, begun.elapsed().as_secs(), wish.record)
+    sum_up(&pieces, wish.record)
 }
 
 fn wish(args: &[String]) -> Result<Wish, String> {
@@ -305,7 +305,7 @@ fn cargo_mutants(folder: &Path, which: &[&str], tests: &[&str], seconds: u32) ->
 }
 
 /// Prints the counts of what is done, each mutant that nothing noticed, and what is left.
-fn sum_up(pieces: &[Piece], seconds: u64, record: bool) -> Result<(), String> {
+fn sum_up(pieces: &[Piece], record: bool) -> Result<(), String> {
     let done: Vec<&Piece> = pieces.iter().filter(|piece| piece.is_done()).collect();
     let [caught, missed, timeout, unviable] =
         OUTCOMES.map(|outcome| done.iter().flat_map(|piece| piece.lines(outcome)).collect::<Vec<_>>());
@@ -327,7 +327,7 @@ fn sum_up(pieces: &[Piece], seconds: u64, record: bool) -> Result<(), String> {
     if record {
         crate::ledger::append(&format!(
             "{{\"suite\": \"mutants\", \"commit\": \"{}\", \"bounds\": \"{} of {} pieces\", \"caught\": {caught}, \
-             \"missed\": {missed}, \"timeout\": {timeout}, \"unviable\": {unviable}, \"seconds\": {seconds}}}",
+             \"missed\": {missed}, \"timeout\": {timeout}, \"unviable\": {unviable}}}",
             crate::ledger::commit(),
             done.len(),
             pieces.len()
