@@ -17,6 +17,9 @@ const BOUNDS: &[(&str, &str)] = &[
     ("--replay", "DATASYNC_CRASH_REPLAY"),
 ];
 
+/// glibc would hand memory back to the system, and fetch it again, several times in each opening of a store.
+pub const KEEP_MEMORY: &str = "glibc.malloc.trim_threshold=1073741824:glibc.malloc.top_pad=16777216";
+
 /// Runs the suite.
 ///
 /// # Errors
@@ -33,8 +36,7 @@ pub fn run(args: &[String]) -> Result<(), String> {
         // Hundreds of millions of states are told apart.
         command.env("DATASYNC_CRASH_KEYS_MIB", "4096");
     }
-    // glibc would hand memory back to the system, and fetch it again, several times in each opening of a store.
-    command.env("GLIBC_TUNABLES", "glibc.malloc.trim_threshold=1073741824:glibc.malloc.top_pad=16777216");
+    command.env("GLIBC_TUNABLES", KEEP_MEMORY);
     for (variable, value) in bounds(args)? {
         println!("{variable}={value}");
         command.env(variable, value);

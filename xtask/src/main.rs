@@ -132,7 +132,7 @@ const COMMANDS: &[(&str, &[Command])] = &[
             },
             Command {
                 name: "mutants",
-                usage: "[--file F].. [--shard K/N] [--budget 5m] [--again] [--sum] [--record]",
+                usage: "[--file F].. [--shard K/N] [--budget 5m] [--survivors] [--again] [--sum] [--record]",
                 about: "change the store's code in every small way and see which change no test notices; goes on where \
                         the last run stopped",
                 run: mutants::run,

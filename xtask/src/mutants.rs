@@ -44,6 +44,19 @@ const PIECE: usize = 12;
 /// What cargo-mutants calls the outcomes; each has a file of that name with a line for each mutant.
 const OUTCOMES: [&str; 4] = ["caught", "missed", "timeout", "unviable"];
 
+/// The tests that judge every mutant: the unit tests, the golden files, the crash suites in their fast versions up to
+/// the first that complains.
+const QUICK: [&str; 5] = [
+    "tests::",
+    "version_1",
+    "any_flipped_bit_is_refused",
+    "a_decoder_accepts_only_what_its_encoder_writes",
+    "no_quick_suite_complains_about_a_sound_store",
+];
+
+/// What judges only the survivors of those, which are judged by all.
+const THOROUGH: &str = "no_thorough_suite_complains_about_a_sound_store";
+
 /// A run of neighbouring mutants of one file.
 struct Piece {
     file: &'static str,
@@ -64,9 +77,13 @@ impl Piece {
     }
 
     fn lines(&self, outcome: &str) -> Vec<String> {
-        let path = self.folder().join("mutants.out").join(format!("{outcome}.txt"));
-        std::fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect()
+        lines(&self.folder(), outcome)
     }
+}
+
+fn lines(folder: &Path, outcome: &str) -> Vec<String> {
+    let path = folder.join("mutants.out").join(format!("{outcome}.txt"));
+    std::fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect()
 }
 
 #[derive(Default)]
@@ -75,6 +92,7 @@ struct Wish {
     shard: Option<(usize, usize)>,
     budget: Option<Duration>,
     again: bool,
+    survivors: bool,
     sum: bool,
     record: bool,
 }
@@ -94,13 +112,18 @@ pub fn run(args: &[String]) -> Result<(), String> {
     check_out()?;
     let pieces = pieces(&wish)?;
     let begun = Instant::now();
-    for piece in pieces.iter().filter(|piece| !wish.sum && (wish.again || !piece.is_done())) {
+    for piece in pieces.iter().filter(|_| !wish.sum) {
         if wish.budget.is_some_and(|budget| begun.elapsed() >= budget) {
             break;
         }
-        judge(piece)?;
+        if wish.again || !piece.is_done() {
+            judge(piece)?;
+        }
+        if wish.survivors && !piece.lines("missed").is_empty() {
+            judge_survivors(piece)?;
+        }
     }
-    sum_up(&pieces, begun.elapsed().as_secs(), wish.record)
+    sum_up(&pieces, wish.record)
 }
 
 fn wish(args: &[String]) -> Result<Wish, String> {
@@ -109,6 +132,7 @@ fn wish(args: &[String]) -> Result<Wish, String> {
     while let Some(word) = words.next() {
         match word.as_str() {
             "--again" => wish.again = true,
+            "--survivors" => wish.survivors = true,
             "--sum" => wish.sum = true,
             "--record" => wish.record = true,
             "--file" => {
@@ -208,20 +232,10 @@ fn pieces(wish: &Wish) -> Result<Vec<Piece>, String> {
 /// Tries every mutant of a piece.
 fn judge(piece: &Piece) -> Result<(), String> {
     let folder = piece.folder();
-    std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    let mut command =
-        tool(&["--in-place", "--no-shuffle", "--baseline", "skip", "--timeout", "900", "--file"]);
-    command.arg(piece.file).args(["--sharding", "slice", "--shard"]);
-    command.arg(format!("{}/{}", piece.number, piece.of)).arg("--output").arg(&folder);
-    command.current_dir(tree()).env("CARGO_TARGET_DIR", home().join("build")).env("CARGO_INCREMENTAL", "1");
-    command.env("DATASYNC_CRASH_DEPTH", "2").env("DATASYNC_CRASH_SEEDS", "10");
-    // A panic in a hundred caught ones needs no trace.
-    command.env("RUST_BACKTRACE", "0").stdout(Stdio::null()).stderr(Stdio::null());
-    let status = command.status().map_err(|error| format!("cannot run cargo mutants: {error}"))?;
-    // 0: all noticed; 2: some not; 3: some never ended. Anything else says nothing about the mutants.
-    if !matches!(status.code(), Some(0 | 2 | 3)) {
-        return Err(format!("cargo mutants ended with {status} on {}", folder.display()));
-    }
+    // What an older content of the file gave.
+    let _ = std::fs::remove_dir_all(&folder);
+    let shard = format!("{}/{}", piece.number, piece.of);
+    cargo_mutants(&folder, &["--file", piece.file, "--sharding", "slice", "--shard", &shard], &QUICK, 20)?;
     let done = folder.join("done");
     std::fs::write(&done, content(piece.file)).map_err(|error| format!("{}: {error}", done.display()))?;
     let [caught, missed, timeout, unviable] = OUTCOMES.map(|outcome| piece.lines(outcome).len());
@@ -234,8 +248,64 @@ fn judge(piece: &Piece) -> Result<(), String> {
     Ok(())
 }
 
+/// Tries what was missed of a piece once more: with the quick tests, of which some are new, then with the thorough.
+fn judge_survivors(piece: &Piece) -> Result<(), String> {
+    let again = piece.folder().join("survivors");
+    let before = piece.lines("missed").len();
+    for (tests, seconds) in [(QUICK.as_slice(), 20), (&[THOROUGH], 120)] {
+        let missed = piece.lines("missed");
+        if missed.is_empty() {
+            break;
+        }
+        let names: Vec<String> = missed.iter().map(|mutant| format!("^{}$", literally(mutant))).collect();
+        let which = names.iter().flat_map(|name| ["--re", name]).chain(["--file", piece.file]);
+        cargo_mutants(&again, &which.collect::<Vec<_>>(), tests, seconds)?;
+        for outcome in OUTCOMES {
+            let so_far = if outcome == "missed" { Vec::new() } else { piece.lines(outcome) };
+            let all = so_far
+                .iter()
+                .chain(&lines(&again, outcome))
+                .map(|line| format!("{line}\n"))
+                .collect::<String>();
+            let path = piece.folder().join("mutants.out").join(format!("{outcome}.txt"));
+            std::fs::write(&path, all).map_err(|error| format!("{}: {error}", path.display()))?;
+        }
+    }
+    let left = piece.lines("missed").len();
+    println!("{} {}/{}: {left} of {before} still missed", piece.file, piece.number + 1, piece.of);
+    Ok(())
+}
+
+/// A pattern that matches `text` alone.
+fn literally(text: &str) -> String {
+    text.chars()
+        .flat_map(|c| (!c.is_alphanumeric() && !" <>".contains(c)).then_some('\\').into_iter().chain([c]))
+        .collect()
+}
+
+/// Runs cargo-mutants in the checkout; what it finds goes to `folder`.
+fn cargo_mutants(folder: &Path, which: &[&str], tests: &[&str], seconds: u32) -> Result<(), String> {
+    std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    // A life without end stops at its limit of processor time, however busy the machine, and fails.
+    let limited = format!("ulimit -t {seconds} && ulimit -v 6000000 && exec \"$@\"");
+    let mut command = Command::new("sh");
+    command.args(["-c", &limited, "sh", "cargo", "mutants", "--in-place", "--no-shuffle"]);
+    command.args(["--baseline", "skip", "--timeout", "600"]).args(which).arg("--output").arg(folder);
+    command.args(["--", "--"]).args(tests);
+    command.current_dir(tree()).env("CARGO_TARGET_DIR", home().join("build")).env("CARGO_INCREMENTAL", "1");
+    command.env("GLIBC_TUNABLES", crate::crash::KEEP_MEMORY);
+    // A panic in a hundred caught ones needs no trace.
+    command.env("RUST_BACKTRACE", "0").stdout(Stdio::null()).stderr(Stdio::null());
+    let status = command.status().map_err(|error| format!("cannot run cargo mutants: {error}"))?;
+    // 0: all noticed; 2: some not; 3: some never ended. Anything else says nothing about the mutants.
+    if !matches!(status.code(), Some(0 | 2 | 3)) {
+        return Err(format!("cargo mutants ended with {status} on {}", folder.display()));
+    }
+    Ok(())
+}
+
 /// Prints the counts of what is done, each mutant that nothing noticed, and what is left.
-fn sum_up(pieces: &[Piece], seconds: u64, record: bool) -> Result<(), String> {
+fn sum_up(pieces: &[Piece], record: bool) -> Result<(), String> {
     let done: Vec<&Piece> = pieces.iter().filter(|piece| piece.is_done()).collect();
     let [caught, missed, timeout, unviable] =
         OUTCOMES.map(|outcome| done.iter().flat_map(|piece| piece.lines(outcome)).collect::<Vec<_>>());
@@ -257,7 +327,7 @@ fn sum_up(pieces: &[Piece], seconds: u64, record: bool) -> Result<(), String> {
     if record {
         crate::ledger::append(&format!(
             "{{\"suite\": \"mutants\", \"commit\": \"{}\", \"bounds\": \"{} of {} pieces\", \"caught\": {caught}, \
-             \"missed\": {missed}, \"timeout\": {timeout}, \"unviable\": {unviable}, \"seconds\": {seconds}}}",
+             \"missed\": {missed}, \"timeout\": {timeout}, \"unviable\": {unviable}}}",
             crate::ledger::commit(),
             done.len(),
             pieces.len()
@@ -275,6 +345,11 @@ mod tests {
         assert_eq!(shard("1/1"), Some((1, 1)));
         assert_eq!(shard("3/4"), Some((3, 4)));
         assert_eq!((shard("0/4"), shard("5/4"), shard("4"), shard("a/b")), (None, None, None, None));
+    }
+
+    #[test]
+    fn a_pattern_means_what_it_says() {
+        assert_eq!(literally("a.rs:1: replace > with *"), r"a\.rs\:1\: replace > with \*");
     }
 
     #[test]

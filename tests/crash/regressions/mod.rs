@@ -6,7 +6,9 @@ mod folding;
 pub mod full;
 mod media;
 mod power;
+pub mod segments;
 mod single;
+pub mod told;
 
 use datasync::backend::Source;
 use datasync::backend::sim::{

@@ -1,0 +1,179 @@
+//! How large segments become, and when the next one begins.
+
+use datasync::backend::sim::{Moment, SimDisk};
+use datasync::block::{BLOCK_SIZE, BlockNo, Durability};
+use datasync::error::ErrorKind;
+use datasync::format::meta::SEGMENTS_MAX;
+use datasync::log::plan::{Area, Op};
+use datasync::volume::{Options, Volume, Writer};
+
+use super::attack::{holds, put};
+use crate::reference::fill;
+use crate::settings::options;
+
+const PAGE: u64 = BLOCK_SIZE as u64;
+
+/// Each of them, for the planted bugs.
+pub const ALL: &[fn()] = &[
+    an_append_allocates_nothing,
+    space_is_prepared_by_the_mebibyte_and_not_beyond_a_segment,
+    a_segment_is_full_before_the_next_begins,
+    segments_grow_while_nothing_can_be_folded,
+    the_smallest_segments_hold_any_commit,
+    a_recovery_finds_a_place_in_a_full_list_of_segments,
+    a_transaction_that_would_fill_the_list_of_segments_is_refused,
+    what_an_abandoned_transaction_has_filled_is_folded_away,
+];
+
+#[test]
+pub fn an_append_allocates_nothing() {
+    // Commits of every size end everywhere in a segment, and before and behind what was reserved with it.
+    for most in 1..12 {
+        let disk = SimDisk::new(1);
+        let volume = Volume::open(disk.clone(), options()).expect("a new store");
+        disk.start_trace();
+        for stamp in 1..24 {
+            let blocks: Vec<u64> = (0..=stamp % most).collect();
+            put(&volume, &blocks, stamp, Durability::Witnessed);
+        }
+        for pair in disk.take_trace().windows(2) {
+            let Some(Op::Write { area: area @ Area::Segment(_), offset, bytes }) = &pair[1].op else {
+                continue;
+            };
+            let (before, end) = (pair[0].state.len(*area), offset + bytes.len() as u64);
+            assert!(before >= Some(end), "{area} had {before:?} bytes before it was written up to {end}");
+        }
+    }
+}
+
+/// How many pages a segment is asked to have, each time that space is prepared for commits of so many blocks.
+fn prepared(options: &Options, commits: &[u64]) -> Vec<u32> {
+    let disk = SimDisk::new(1);
+    let volume = Volume::open(disk.clone(), options.clone()).expect("a new store");
+    disk.start_trace();
+    for blocks in commits {
+        put(&volume, &(0..*blocks).collect::<Vec<_>>(), 1, Durability::Applied);
+    }
+    let wanted = |moment: Moment| match moment.op {
+        Some(Op::Reserve { pages, .. }) => Some(pages),
+        _ => None,
+    };
+    disk.take_trace().into_iter().filter_map(wanted).collect()
+}
+
+#[test]
+pub fn space_is_prepared_by_the_mebibyte_and_not_beyond_a_segment() {
+    // The spare, with the reserve of a recovery; then the rest of the segment.
+    assert_eq!(prepared(&options(), &[1; 20]), [9, 9, 16, 9, 16, 9, 16]);
+    // What is prepared for the last one ends with the segment.
+    assert_eq!(prepared(&options().spill_bytes(16 * PAGE), &[1, 2, 8]), [9, 9, 16]);
+    let large = options().segment_bytes(700 * PAGE).log_cap_bytes(1400 * PAGE);
+    assert_eq!(prepared(&large, &[1; 340]), [9, 9, 265, 521, 700]);
+    // A segment that has to grow beyond its size grows by the mebibyte too.
+    assert_eq!(prepared(&smallest(), &[2]), [3, 3, 259]);
+}
+
+/// Two blocks fill a segment.
+fn smallest() -> Options {
+    options().segment_bytes(4 * PAGE).reserve_bytes(2 * PAGE).log_cap_bytes(8 * PAGE)
+}
+
+/// Writes blocks until META can list one segment more only, which a recovery may need. The newest block.
+fn fill_the_list(writer: &mut Writer, volume: &Volume) -> u64 {
+    let mut block = 0;
+    while volume.stats().segments + 1 < SEGMENTS_MAX as u64 {
+        block += 1;
+        writer.write(BlockNo(block), &fill(block, 2)).expect("there is space");
+    }
+    block
+}
+
+#[test]
+pub fn a_recovery_finds_a_place_in_a_full_list_of_segments() {
+    let disk = SimDisk::new(1);
+    let volume = Volume::open(disk.clone(), smallest()).expect("a new store");
+    let mut writer = volume.begin().expect("the slot is free");
+    let last = fill_the_list(&mut writer, &volume);
+    writer.commit(Durability::Applied).expect("in the log");
+    let disk = disk.crash_process();
+    drop(volume);
+    let volume = Volume::open(disk, smallest()).expect("recovers");
+    assert!(volume.recovery().unproven_commits == 1 && holds(&volume.snapshot().expect("open"), last, 2));
+    volume.close().expect("folds");
+}
+
+#[test]
+pub fn a_transaction_that_would_fill_the_list_of_segments_is_refused() {
+    let volume = Volume::open(SimDisk::new(1), smallest()).expect("a new store");
+    let mut writer = volume.begin().expect("the slot is free");
+    let last = fill_the_list(&mut writer, &volume);
+    let refused = (last + 1..).find_map(|block| writer.write(BlockNo(block), &fill(block, 2)).err());
+    assert_eq!(refused.expect("the loop ends with one").kind(), ErrorKind::Full);
+    assert_eq!(volume.stats().segments + 1, SEGMENTS_MAX as u64);
+    drop(writer);
+    put(&volume, &[0], 3, Durability::Durable);
+    assert!(holds(&volume.snapshot().expect("open"), 0, 3));
+}
+
+/// After how many commits of one block each the second segment begins, the third, and so on up to `last`.
+fn beginnings(volume: &Volume, last: u64) -> Vec<u64> {
+    let mut found = Vec::new();
+    for commits in 0.. {
+        put(volume, &[0], commits + 1, Durability::Durable);
+        let segments = volume.stats().segments;
+        if segments >= found.len() as u64 + 2 {
+            found.push(commits);
+        }
+        if segments == last {
+            break;
+        }
+    }
+    found
+}
+
+#[test]
+pub fn a_segment_is_full_before_the_next_begins() {
+    let volume = Volume::open(SimDisk::new(1), options()).expect("a new store");
+    // Of sixteen pages, one is the header, and one stays free for a proof; a commit takes two.
+    assert_eq!(beginnings(&volume, 4), [7, 14, 21]);
+}
+
+#[test]
+pub fn segments_grow_while_nothing_can_be_folded() {
+    let volume = Volume::open(SimDisk::new(1), options().log_cap_bytes(4096 * PAGE)).expect("a new store");
+    let reader = volume.snapshot().expect("open");
+    let found = beginnings(&volume, 34);
+    // From the sixteenth on they have room for 32 pages, from the 32nd on for 64.
+    let sizes: Vec<u64> = found.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    let wanted: Vec<u64> = [[7; 14].as_slice(), &[15; 16], &[31; 2]].concat();
+    assert_eq!(sizes, wanted);
+    assert_eq!(reader.size(), 0, "the reader sees what it saw");
+}
+
+#[test]
+pub fn the_smallest_segments_hold_any_commit() {
+    for most in 1..7 {
+        let volume = Volume::open(SimDisk::new(1), smallest()).expect("a new store");
+        for stamp in 1..9 {
+            let blocks: Vec<u64> = (0..most).collect();
+            put(&volume, &blocks, stamp, Durability::Durable);
+            assert!(holds(&volume.snapshot().expect("open"), most - 1, stamp));
+            // Each holds two blocks or a proof, and none is ended empty.
+            assert!(volume.stats().rotations <= stamp * (most.div_ceil(2) + 1));
+        }
+    }
+}
+
+#[test]
+pub fn what_an_abandoned_transaction_has_filled_is_folded_away() {
+    let volume = Volume::open(SimDisk::new(1), options()).expect("a new store");
+    put(&volume, &[0], 1, Durability::Durable);
+    let mut writer = volume.begin().expect("the slot is free");
+    (0..40).try_for_each(|block| writer.write(BlockNo(block), &fill(block, 2))).expect("spills");
+    assert!(volume.stats().segments > 2);
+    drop(writer);
+    while volume.compact_step().expect("folds") {}
+    assert_eq!(volume.stats().segments, 1, "the one that is not full");
+    let view = volume.snapshot().expect("open");
+    assert!(holds(&view, 0, 1) && view.size() == PAGE);
+}
