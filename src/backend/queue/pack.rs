@@ -22,7 +22,7 @@ const CELL: usize = 16;
 pub fn pack(bytes: &[u8]) -> Vec<u8> {
     let (cells, rest) = bytes.as_chunks::<CELL>();
     assert!(rest.is_empty() && bytes.len() <= VALUE_BYTES, "a run of {} bytes", bytes.len());
-    let is_zero = |cell: &&[u8; CELL]| u128::from_ne_bytes(**cell) == 0;
+    let is_zero = |cell: &&[u8; CELL]| **cell == [0; CELL];
     let mut packed = Vec::with_capacity(bytes.len() / 2);
     let mut left = cells;
     while !left.is_empty() {

@@ -12,6 +12,7 @@ mod menu;
 mod page;
 mod queued;
 mod random;
+mod records;
 mod state;
 #[cfg(test)]
 mod tests;

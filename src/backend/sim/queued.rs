@@ -4,14 +4,14 @@
 //! What it assumes: a transaction is taken as a whole or not at all; a strict one that completed survives power
 //! loss together with all before it; of relaxed ones a power cut takes a suffix. For tests only.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::menu::{Tally, Trouble};
+use super::records::{Extents, Records, Value};
 use crate::backend::Backend;
 use crate::backend::queue::{
-    Clear, Failure, Fence, Key, Memory, Missing, Next, Queue, Slice, Ticket, Transaction, Work, take_over,
+    Failure, Fence, Key, Memory, Missing, Next, Queue, Slice, Ticket, Transaction, take_over,
 };
 use crate::block::SegmentId;
 use crate::error::{ErrorKind, Result, fail};
@@ -38,24 +38,6 @@ pub enum TransactionFate {
         /// Whether it was taken.
         taken: bool,
     },
-}
-
-/// The records of one database.
-#[derive(Clone, Debug, Default)]
-struct Records {
-    values: BTreeMap<Key, Value>,
-    /// The links of takeovers, which stay, and the newest link.
-    chain: Vec<Fence>,
-    newest: Option<Fence>,
-}
-
-/// Values of extents by their key.
-type Extents = BTreeMap<Key, Arc<[u8]>>;
-
-#[derive(Clone, Debug)]
-enum Value {
-    Bytes(Arc<[u8]>),
-    Length(u64),
 }
 
 #[derive(Debug, Default)]
@@ -276,7 +258,7 @@ impl SimOrigin {
         if let Some(fence) = transaction.fence {
             world.records.newest = Some(fence);
         }
-        run(&mut world.records.values, transaction, held);
+        world.records.run(transaction, held);
         if transaction.strict {
             world.losable.clear();
             world.witness = true;
@@ -295,31 +277,6 @@ impl SimOrigin {
             _ => None,
         };
         extents.map(|extent| (extent, value(extent))).collect()
-    }
-}
-
-fn run(values: &mut BTreeMap<Key, Value>, transaction: &Transaction, held: &Extents) {
-    for clear in transaction.batch.clears() {
-        values.retain(|key, _| !Clear::covers(clear, *key));
-    }
-    for (key, work) in transaction.batch.work() {
-        let value = match work {
-            Work::Put(bytes) => Value::Bytes(bytes[..].into()),
-            Work::Length(bytes) => Value::Length(*bytes),
-            Work::Patch(_) if held.contains_key(&key) => Value::Bytes(Arc::clone(&held[&key])),
-            Work::Patch(patch) => {
-                let old = match values.get(&key) {
-                    Some(Value::Bytes(bytes)) if patch.needs_old() => Arc::clone(bytes),
-                    _ => Arc::default(),
-                };
-                Value::Bytes(patch.lay_over(&old).into())
-            }
-            Work::Delete => {
-                values.remove(&key);
-                continue;
-            }
-        };
-        values.insert(key, value);
     }
 }
 
