@@ -117,12 +117,23 @@ fn read(line: &str) -> Option<Hunted> {
     Some(Hunted { bug: bug.to_owned(), by: by.split("; ").filter_map(one).collect() })
 }
 
+/// The suites besides the first, each once: several tests of one suite are no second witness.
+fn others(one: &Hunted) -> Vec<&str> {
+    let mut suites: Vec<&str> = Vec::new();
+    for (suite, ..) in &one.by {
+        if !suites.contains(&suite.as_str()) {
+            suites.push(suite);
+        }
+    }
+    suites.split_off(suites.len().min(1))
+}
+
 /// How many, by which suites, and the median time to the first catch.
 fn summary(hunted: &[Hunted]) -> String {
     let mut times: Vec<u64> = hunted.iter().filter_map(|one| Some(one.by.first()?.1)).collect();
     let median = median(&mut times);
     let slowest = times.last().copied().unwrap_or(0);
-    let twice = hunted.iter().filter(|one| one.by.len() > 1).count();
+    let twice = hunted.iter().filter(|one| !others(one).is_empty()).count();
     format!(
         "{} of {} planted bugs caught; median {median} ms, slowest {slowest} ms; {twice} by two suites or more",
         times.len(),
@@ -168,7 +179,7 @@ fn every_bug(hunted: &[Hunted]) -> String {
     let mut table = format!("{}\n\n| bug | caught by | broken | ms |\n|---|---|---|---|\n", summary(hunted));
     for one in hunted {
         let Some((first, ms, promise)) = one.by.first() else { continue };
-        let also: Vec<&str> = one.by.iter().skip(1).map(|(suite, ..)| suite.as_str()).collect();
+        let also = others(one);
         let also = if also.is_empty() { String::new() } else { format!("; also {}", also.join(", ")) };
         table.push_str(&format!("| {} | {first}{also} | {promise} | {ms} |\n", one.bug));
     }
