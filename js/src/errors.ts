@@ -60,7 +60,7 @@ export interface ErrorParts {
   message: string;
   /** SQLite's extended result code, where SQLite was asked. */
   code?: number;
-  /** Which commit is in doubt, "epoch.lsn". Only with `Indeterminate`. */
+  /** The newest commit in doubt, "epoch.lsn": of all calls that one barrier was for. Only with `Indeterminate`. */
   commit?: string;
 }
 
@@ -71,7 +71,7 @@ export class DataSyncError extends Error {
   readonly kind: ErrorKind;
   /** SQLite's extended result code, where SQLite was asked: 2067 is a UNIQUE constraint. */
   readonly code: number | undefined;
-  /** Which commit is in doubt, "epoch.lsn". Only with `Indeterminate`. */
+  /** The newest commit in doubt, "epoch.lsn": of all calls that one barrier was for. Only with `Indeterminate`. */
   readonly commit: string | undefined;
 
   constructor(kind: ErrorKind, message: string, more: Omit<ErrorParts, "kind" | "message"> & { cause?: unknown } = {}) {
