@@ -34,6 +34,27 @@ function beginning(words: string): (text: string) => RegExpExecArray | null {
   };
 }
 
+/** What the text of a statement says of it. Looked at once: a statement is used again and again. */
+export interface Nature {
+  /** Columns of others may have other names after it. */
+  schema: boolean;
+  /** It begins or ends a transaction. */
+  boundary: boolean;
+  looks: boolean;
+  checks: boolean;
+  joins: boolean;
+}
+
+export function natureOf(text: string): Nature {
+  return {
+    schema: schema(text) !== null,
+    boundary: boundary(text) !== null,
+    looks: looks(text) !== null,
+    checks: CHECKS.test(text),
+    joins: joins(text) !== null && !COUNTS.test(text),
+  };
+}
+
 /** Statements after which columns may have other names. */
 const schema = beginning(String.raw`(?:create|drop|alter|attach|detach|pragma(?!\s+datasync_)|rollback|reindex|vacuum)\b`);
 /** Statements that begin or end transactions; ROLLBACK TO a savepoint does not. */
@@ -64,8 +85,7 @@ export interface Held {
   schema: number;
   /** It is the page's: given back to it, not to the cache. */
   kept: boolean;
-  /** It may share its commit. */
-  joins: boolean;
+  nature: Nature;
 }
 
 /** All statements of one session. */
@@ -93,19 +113,18 @@ export class Statements {
     if (!prepared) return undefined;
     const alone = from === 0 && skip(sql, prepared.tail) === sql.length;
     const text = sql.slice(from, prepared.tail);
-    const mayJoin = alone && joins(text) !== null && !COUNTS.test(text);
-    return { prepared, sql, text, alone, schema: this.#schema, kept: false, joins: mayJoin };
+    return { prepared, sql, text, alone, schema: this.#schema, kept: false, nature: natureOf(text) };
   }
 
   /** Whether the statement of this number or text may share its commit, as far as is known before it is compiled. */
   joins(statement: number | string, begins: boolean): boolean {
     const held = typeof statement === "number" ? this.#kept.get(statement) : this.#cache.get(statement);
-    return held !== undefined && held.joins && !(begins && held.prepared.readonly);
+    return held !== undefined && held.alone && held.nature.joins && !(begins && held.prepared.readonly);
   }
 
   /** Gives back a statement that `take` or `recall` gave; it has been reset. */
   give(held: Held): void {
-    if (schema(held.text)) {
+    if (held.nature.schema) {
       this.#schema += 1;
       this.#remember(held.text);
     }
@@ -129,17 +148,17 @@ export class Statements {
 
   /** Whether `held`, stopped half-way, leaves nothing behind. */
   static looks(held: Held): boolean {
-    return held.prepared.readonly && looks(held.text) !== null;
+    return held.prepared.readonly && held.nature.looks;
   }
 
   /** Whether `held` looks for damage, and would tell of it in rows. */
   static checks(held: Held): boolean {
-    return held.prepared.readonly && CHECKS.test(held.text);
+    return held.prepared.readonly && held.nature.checks;
   }
 
   /** Throws if `held` would begin or end a transaction. */
   static inside(held: Held): void {
-    if (!boundary(held.text)) return;
+    if (!held.nature.boundary) return;
     throw new DataSyncError(
       "Misuse",
       `"${brief(held)}" inside a transaction that is not its own. A batch is one transaction, and transaction() commits ` +

@@ -2,12 +2,12 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Statements, type Held } from "../src/statements.ts";
+import { natureOf, Statements, type Held } from "../src/statements.ts";
 import { opened } from "./fake.ts";
 
 const held = (text: string, readonly = true): Held => ({
   prepared: { id: 1, tail: text.length, columns: [], parameters: [], readonly },
-  sql: text, text, alone: false, schema: 0, kept: false, joins: false,
+  sql: text, text, alone: false, schema: 0, kept: false, nature: natureOf(text),
 });
 
 test("comments_before_a_statement_take_no_longer_than_they_are", () => {
