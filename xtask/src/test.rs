@@ -369,8 +369,6 @@ fn wasm() -> Commands {
 
 fn browser() -> Commands {
     crate::kill_browser::ready()?;
-    let mut torn = Command::new("node");
-    torn.arg("tests/browser/torn.mjs").current_dir(crate::root());
     Ok(vec![
         cargo("fmt --manifest-path tests/browser/suite/Cargo.toml --check -- --color never"),
         ourselves("browser"),
