@@ -268,6 +268,8 @@ bugs! {
         AllowWal,
         /// SQLite is not told that its page cache is of another commit.
         TrustPageCache,
+        /// A change of the database's header is taken for a count alone, and not written.
+        TakeHeaderForCounter,
         /// A transaction ends before what it saw is durable.
         SkipUnlockWait,
         /// A file goes on after its volume has failed.

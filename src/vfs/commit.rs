@@ -17,7 +17,7 @@ pub(super) struct Writing {
     pub(super) writer: Writer,
     /// Logical length in bytes. The writer's own may be rounded up to whole blocks until the commit.
     pub(super) size: u64,
-    /// Something was staged since the last commit.
+    /// SQLite wrote something since the last commit.
     pub(super) touched: bool,
     super_journal: bool,
     /// A commit was made at a sync already; so must be whatever follows before the unlock.
@@ -73,7 +73,8 @@ impl Writing {
 }
 
 impl MainFile {
-    /// Stages `bytes` at `offset`.
+    /// Stages `bytes` at `offset`; not page 1 of a transaction that only counts there. Whether a cache is good is
+    /// told by the commit it came from, so nobody misses the count, and most commits are a page less.
     ///
     /// # Errors
     /// `Full` when the batch outgrew its bound and the log has no room, `Io` and `Poisoned` as the volume.
@@ -87,7 +88,13 @@ impl MainFile {
             copy = Some(page);
         }
         let bytes = copy.as_deref().unwrap_or(bytes);
-        self.batch()?.write(bytes, offset)?;
+        self.batch()?;
+        if self.header.only_counts(bytes, offset, self.cached) {
+            self.batch()?.touched = true;
+        } else {
+            self.header.changes(offset);
+            self.batch()?.write(bytes, offset)?;
+        }
         self.header.note(bytes, offset, self.cached);
         Ok(())
     }
@@ -97,6 +104,8 @@ impl MainFile {
     /// # Errors
     /// As [`MainFile::write`].
     pub(super) fn truncate(&mut self, bytes: u64) -> Result<()> {
+        self.batch()?;
+        self.header.changes(bytes);
         self.batch()?.truncate(bytes)
     }
 

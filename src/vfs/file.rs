@@ -237,9 +237,12 @@ impl MainFile {
         let there = usize::try_from(there).expect("no longer than the buffer");
         read_bytes(&source, &mut buf[..there], offset)?;
         drop(source);
-        header::as_rollback_mode(&mut buf[..there], offset);
+        let masked = header::as_rollback_mode(&mut buf[..there], offset);
         if self.level > Level::None {
             self.header.note(&buf[..there], offset, self.cached);
+        }
+        if masked {
+            self.header.changes(offset);
         }
         Ok(there)
     }

@@ -17,6 +17,7 @@ pub const ALL: &[(&str, fn() -> Checked<()>)] = &[
     ("quota_is_full_not_io_error", quota),
     ("a_commit_on_a_full_disk_changes_nothing", full_is_early),
     ("a_transaction_over_two_stores_tells_of_a_failure", two_stores),
+    ("a_header_that_changes_is_written_and_one_that_only_counts_is_not", counted),
     ("wal_mode_is_refused_and_harmless", wal),
 ];
 
@@ -109,6 +110,22 @@ fn two_stores() -> Checked<()> {
     two.inject(Fault::FailBarrier { nth: 1, how: BarrierFailure::Drops, kind: ErrorKind::Io });
     let told = code(&connection, "COMMIT");
     ensure(told != 0, "I2 durability", || "COMMIT succeeds although a barrier failed".into())
+}
+
+fn counted() -> Checked<()> {
+    let database = database(&SimDisk::new(1))?;
+    let (one, two) = (connect(&database)?, connect(&database)?);
+    sql(&one, "CREATE TABLE t(x); INSERT INTO t VALUES (0); PRAGMA user_version=7")?;
+    let found = number(&two, "PRAGMA user_version")?;
+    ensure(found == 7, "SQL", || format!("user_version is {found} for another connection"))?;
+    let before = database.stats().blocks_written;
+    for row in 1..=4 {
+        sql(&one, &format!("INSERT INTO t VALUES ({row})"))?;
+        let seen = number(&two, "SELECT max(x) FROM t")?;
+        ensure(seen == row, "SQL", || format!("another connection sees row {seen} after {row}"))?;
+    }
+    let blocks = database.stats().blocks_written - before;
+    ensure(blocks == 4, "SQL", || format!("{blocks} blocks for four commits of a row each"))
 }
 
 fn wal() -> Checked<()> {
