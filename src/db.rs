@@ -41,10 +41,11 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
+use crate::backend::OpenMode;
 use crate::block::Lsn;
 use crate::error::{Error, ErrorKind, Result, fail};
 use crate::vfs::store::{self, Held};
-use crate::vfs::{self, Access, trouble};
+use crate::vfs::{self, trouble};
 use crate::volume::{Options, RecoveryReport, Stats, VerifyReport, Volume};
 
 /// Opens the database in the store at `path` (a directory, made if it is absent). A commit on the connection
@@ -59,7 +60,7 @@ pub fn open(path: impl AsRef<Path>) -> Result<Connection> {
 /// A store with a database in it. Cheap to keep; the store is closed when this and its connections are gone.
 pub struct Database {
     held: Held,
-    access: Access,
+    access: OpenMode,
 }
 
 impl Database {
@@ -83,9 +84,9 @@ impl Database {
     pub fn open_with(path: impl AsRef<Path>, options: Options) -> Result<Self> {
         vfs::register()?;
         let access = match (options.read_only, options.create) {
-            (true, _) => Access::ReadOnly,
-            (false, true) => Access::Create,
-            (false, false) => Access::Existing,
+            (true, _) => OpenMode::ReadOnly,
+            (false, true) => OpenMode::Create,
+            (false, false) => OpenMode::Existing,
         };
         let name = store::full_name(utf8(path.as_ref())?)?;
         let held = store::join(&name, access, || options)?;
@@ -99,7 +100,7 @@ impl Database {
     /// `Unsupported` when SQLite does not take the VFS.
     pub fn over(volume: Volume) -> Result<Self> {
         vfs::register()?;
-        Ok(Self { held: store::mount(volume), access: Access::Existing })
+        Ok(Self { held: store::mount(volume), access: OpenMode::Existing })
     }
 
     /// A new connection. Any number may be open, on any threads: many read while one writes; a writer whose
@@ -109,9 +110,9 @@ impl Database {
     /// As SQLite, with our words: `Io`, `Poisoned`, `Corrupt`.
     pub fn connection(&self) -> Result<Connection> {
         let access = match self.access {
-            Access::ReadOnly => OpenFlags::SQLITE_OPEN_READ_ONLY,
+            OpenMode::ReadOnly => OpenFlags::SQLITE_OPEN_READ_ONLY,
             // CREATE is for what will be attached; this one is open already.
-            Access::Create | Access::Existing => {
+            OpenMode::Create | OpenMode::Existing => {
                 OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE
             }
         };

@@ -22,6 +22,7 @@ const CHUNK: usize = 16 * 1024;
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     shared: Arc<RwLock<Areas>>,
+    name: Option<String>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -52,6 +53,12 @@ impl Memory {
         memory
     }
 
+    /// The same bytes under a name of their own, for messages.
+    #[must_use]
+    pub fn named(self, name: String) -> Self {
+        Self { name: Some(name), ..self }
+    }
+
     /// Changes the limit of space, in bytes. What is there already stays, even above the limit.
     pub fn set_limit(&self, bytes: Option<u64>) {
         self.write_areas().limit = bytes;
@@ -60,7 +67,7 @@ impl Memory {
     /// A medium of its own with the same bytes: what a copy of the directory is to a file.
     #[must_use]
     pub fn copy(&self) -> Self {
-        Self { shared: Arc::new(RwLock::new(self.read_areas().clone())) }
+        Self { shared: Arc::new(RwLock::new(self.read_areas().clone())), name: self.name.clone() }
     }
 
     /// Makes the area vanish, as if somebody had deleted the file by hand. Absent is fine.
@@ -215,6 +222,6 @@ impl Backend for Memory {
     }
 
     fn name(&self) -> String {
-        "memory".to_owned()
+        self.name.clone().unwrap_or_else(|| "memory".to_owned())
     }
 }

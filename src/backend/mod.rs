@@ -20,9 +20,23 @@ pub mod sim;
 #[cfg(any(not(target_family = "wasm"), test, feature = "sim"))]
 mod whole;
 
+use crate::block::SegmentId;
 use crate::error::Result;
-use crate::log::plan::Op;
+use crate::log::plan::{Area, Op};
 pub use crate::log::source::Source;
+
+/// What opening a store may do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OpenMode {
+    /// Read and write; make what is absent.
+    #[default]
+    Create,
+    /// Read and write what is there.
+    Existing,
+    /// Change nothing. A store of files is shared with other readers; OPFS has no shared handles, so there the files
+    /// are held as firmly as for writing.
+    ReadOnly,
+}
 
 /// One kind of medium.
 pub trait Backend: Source + Send + Sync {
@@ -45,4 +59,37 @@ pub trait Backend: Source + Send + Sync {
 
     /// Where the store is, for messages ("/home/me/app.datasync", "memory").
     fn name(&self) -> String;
+}
+
+/// Whichever backend it is.
+impl Backend for Box<dyn Backend> {
+    fn apply(&self, op: &Op) -> Result<()> {
+        (**self).apply(op)
+    }
+
+    fn can_create(&self) -> bool {
+        (**self).can_create()
+    }
+
+    fn release(&self) {
+        (**self).release();
+    }
+
+    fn name(&self) -> String {
+        (**self).name()
+    }
+}
+
+impl Source for Box<dyn Backend> {
+    fn read(&self, area: Area, offset: u64, buf: &mut [u8]) -> Result<usize> {
+        (**self).read(area, offset, buf)
+    }
+
+    fn len(&self, area: Area) -> Result<Option<u64>> {
+        (**self).len(area)
+    }
+
+    fn segments(&self) -> Result<Vec<SegmentId>> {
+        (**self).segments()
+    }
 }

@@ -10,8 +10,8 @@ use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
 use super::{Database, in_words, utf8};
+use crate::backend::OpenMode;
 use crate::error::{ErrorKind, Result, fail};
-use crate::vfs::Access;
 use crate::volume::Options;
 
 /// Pages between two words of progress.
@@ -97,7 +97,7 @@ impl Database {
     /// Whether it was opened for reading only.
     #[must_use]
     pub fn is_read_only(&self) -> bool {
-        self.access == Access::ReadOnly
+        self.access == OpenMode::ReadOnly
     }
 }
 

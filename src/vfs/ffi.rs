@@ -20,10 +20,10 @@ use rusqlite::ffi;
 use rusqlite::ffi::{sqlite3, sqlite3_file, sqlite3_int64, sqlite3_vfs};
 
 use super::open::{self, File};
-use super::place::Access;
 use super::pragma::Synchronous;
 use super::trouble::{self, Call, Trouble};
 use super::{store, turn};
+use crate::backend::OpenMode;
 use crate::error::{Error, ErrorKind, Result, fail};
 
 pub(super) use temp::TempFile;
@@ -204,9 +204,9 @@ unsafe extern "C" fn x_open(
         let opened = if flags & ffi::SQLITE_OPEN_MAIN_DB != 0 {
             let access = match (flags & ffi::SQLITE_OPEN_READONLY != 0, flags & ffi::SQLITE_OPEN_CREATE != 0)
             {
-                (true, _) => Access::ReadOnly,
-                (false, true) => Access::Create,
-                (false, false) => Access::Existing,
+                (true, _) => OpenMode::ReadOnly,
+                (false, true) => OpenMode::Create,
+                (false, false) => OpenMode::Existing,
             };
             // SAFETY: SQLite's name of a main database carries its parameters.
             let parameters = unsafe { parameters(name) }?;

@@ -36,13 +36,12 @@ mod open;
 #[cfg_attr(all(target_family = "wasm", target_os = "unknown"), path = "place_web.rs")]
 mod place;
 mod pragma;
-mod report;
 pub(crate) mod store;
 pub(crate) mod trouble;
 mod turn;
 mod uri;
 
-pub(crate) use place::{Access, make_durable, pause, remove_partial};
+pub(crate) use place::{make_durable, pause, remove_partial};
 
 use crate::error::{Error, Result};
 

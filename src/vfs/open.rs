@@ -4,10 +4,10 @@
 
 use super::file::MainFile;
 use super::journal::Journal;
-use super::place::Access;
 use super::pragma::{Mode, Synchronous};
 use super::store::{self, Store};
 use super::uri::Wishes;
+use crate::backend::OpenMode;
 use crate::error::{ErrorKind, Result, fail};
 
 /// A file SQLite has open.
@@ -62,14 +62,14 @@ impl File {
 pub(super) fn database(
     name: &str,
     parameters: &[(String, String)],
-    access: Access,
+    access: OpenMode,
     default: Synchronous,
 ) -> Result<MainFile> {
     let wishes = Wishes::read(parameters)?;
-    let access = if wishes.immutable { Access::ReadOnly } else { access };
+    let access = if wishes.immutable { OpenMode::ReadOnly } else { access };
     let held = store::join(name, access, || wishes.options())?;
     let mode = Mode::new(default, wishes.wanted);
-    MainFile::new(held, mode, access == Access::ReadOnly, wishes.immutable)
+    MainFile::new(held, mode, access == OpenMode::ReadOnly, wishes.immutable)
 }
 
 /// The error for the write-ahead log that SQLite asks for when it believes in WAL mode.

@@ -4,17 +4,10 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::backend::file::{FileStore, OpenMode};
+use crate::backend::OpenMode;
+use crate::backend::file::FileStore;
 use crate::error::{Error, ErrorKind, Result};
 use crate::volume::{Options, Volume};
-
-/// What SQLite asked for when it opened the database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Access {
-    Create,
-    Existing,
-    ReadOnly,
-}
 
 /// The one absolute name of the store at `path`, which need not exist yet.
 ///
@@ -40,13 +33,8 @@ fn resolve_parent(absolute: &Path) -> PathBuf {
 ///
 /// # Errors
 /// As `Volume::open`.
-pub(super) fn open(name: &str, access: Access, options: Options) -> Result<Volume> {
-    let mode = match access {
-        Access::Create => OpenMode::Create,
-        Access::Existing => OpenMode::Existing,
-        Access::ReadOnly => OpenMode::ReadOnly,
-    };
-    let options = options.create(access == Access::Create).read_only(access == Access::ReadOnly);
+pub(super) fn open(name: &str, mode: OpenMode, options: Options) -> Result<Volume> {
+    let options = options.create(mode == OpenMode::Create).read_only(mode == OpenMode::ReadOnly);
     Volume::open(FileStore::open(name, mode)?, options)
 }
 

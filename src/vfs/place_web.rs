@@ -6,16 +6,9 @@
 
 use std::path::Path;
 
+use crate::backend::OpenMode;
 use crate::error::{ErrorKind, Result, fail};
 use crate::volume::{Options, Volume};
-
-/// What SQLite asked for when it opened the database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Access {
-    Create,
-    Existing,
-    ReadOnly,
-}
 
 /// The one name of a store: here names are what they are.
 ///
@@ -30,7 +23,7 @@ pub(super) fn full_name(path: &str) -> Result<String> {
 ///
 /// # Errors
 /// `NotFound`, always.
-pub(super) fn open(name: &str, _access: Access, _options: Options) -> Result<Volume> {
+pub(super) fn open(name: &str, _mode: OpenMode, _options: Options) -> Result<Volume> {
     fail(ErrorKind::NotFound, no_such(name))
 }
 

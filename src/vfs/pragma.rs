@@ -22,6 +22,7 @@ use super::file::MainFile;
 use crate::block::Durability;
 use crate::error::{Error, ErrorKind, Result, fail};
 use crate::planted::{Bug, planted};
+use crate::volume::report::{self, Names};
 
 /// What the connection wants of its commits, if it said so: otherwise `PRAGMA synchronous` decides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -164,10 +165,14 @@ impl MainFile {
         match name {
             "datasync_durability" => Ok(durability_name(self.mode.durability()).to_owned()),
             "datasync_snapshot" => Ok(self.source()?.lsn().to_string()),
-            "datasync_stats" => Ok(super::report::stats(&volume.stats())),
-            "datasync_recovery" => Ok(super::report::recovery(volume.recovery())),
+            "datasync_stats" => Ok(report::stats(&volume.stats(), Names::Snake).end()),
+            "datasync_recovery" => Ok(report::recovery(volume.recovery(), Names::Snake).end()),
             "datasync_sync" => Ok(volume.sync()?.to_string()),
-            "datasync_verify" => Ok(super::report::verify(&volume.verify(&mut |_, _| {})?)),
+            "datasync_verify" => {
+                let found = volume.verify(&mut |_, _| {})?.damage;
+                let lines: Vec<String> = found.iter().map(ToString::to_string).collect();
+                Ok(if lines.is_empty() { "ok".to_owned() } else { lines.join("\n") })
+            }
             "datasync_compact" if self.writing.is_some() => {
                 fail(ErrorKind::Misuse, "PRAGMA datasync_compact inside a write transaction: commit first")
             }

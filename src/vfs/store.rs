@@ -9,9 +9,10 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
-use super::place::{self, Access};
+use super::place;
 use super::trouble::Trouble;
 use super::turn::Claim;
+use crate::backend::OpenMode;
 use crate::error::{ErrorKind, Result, fail};
 use crate::planted::{Bug, planted};
 use crate::volume::{Options, Volume};
@@ -213,12 +214,12 @@ pub(super) fn is_open(name: &str) -> bool {
 /// # Errors
 /// As `Volume::open`; `Busy` when it is open here for reading only and writing was asked for; `Poisoned` when
 /// an opening that failed is still in use.
-pub(crate) fn join(name: &str, access: Access, options: impl FnOnce() -> Options) -> Result<Held> {
+pub(crate) fn join(name: &str, access: OpenMode, options: impl FnOnce() -> Options) -> Result<Held> {
     let slot = slot(name);
     let mut state = lock(&slot.0);
     if let Some(store) = &state.store {
         store.alive()?;
-        if store.read_only && access != Access::ReadOnly {
+        if store.read_only && access != OpenMode::ReadOnly {
             return fail(
                 ErrorKind::Busy,
                 format!("{name}: this process has it open for reading only; close that first"),
@@ -229,7 +230,7 @@ pub(crate) fn join(name: &str, access: Access, options: impl FnOnce() -> Options
         drop(state);
         return Ok(Held { store: Some(store), slot });
     }
-    let read_only = access == Access::ReadOnly;
+    let read_only = access == OpenMode::ReadOnly;
     match place::open(name, access, options()) {
         Ok(volume) => {
             let store = Arc::new(Store::new(name.to_owned(), volume, read_only, true));

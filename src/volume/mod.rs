@@ -13,6 +13,7 @@ mod compact;
 #[cfg_attr(all(target_family = "wasm", target_os = "unknown"), path = "host_web.rs")]
 mod host;
 mod options;
+pub mod report;
 mod snapshot;
 mod storage;
 mod sync;

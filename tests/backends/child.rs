@@ -5,7 +5,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use datasync::backend::Backend;
-use datasync::backend::file::{FileStore, OpenMode};
+use datasync::backend::OpenMode;
+use datasync::backend::file::FileStore;
 use datasync::block::{BlockNo, Durability, SegmentId};
 use datasync::log::plan::{Area, Op};
 use datasync::volume::{Options, Volume};

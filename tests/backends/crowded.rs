@@ -1,7 +1,8 @@
 //! A volume on a medium that runs full: commits are refused, nothing is lost, and it opens all the same.
 
 use datasync::backend::Backend;
-use datasync::backend::file::{FileStore, OpenMode};
+use datasync::backend::OpenMode;
+use datasync::backend::file::FileStore;
 use datasync::backend::memory::Memory;
 use datasync::block::{BlockNo, Durability};
 use datasync::error::{Error, ErrorKind};

@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use datasync::backend::file::{FileStore, OpenMode};
+use datasync::backend::OpenMode;
+use datasync::backend::file::FileStore;
 use datasync::backend::{Backend, Source};
 use datasync::block::SegmentId;
 use datasync::error::{Error, ErrorKind};

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::process::Command;
 
 use datasync::backend::Backend;
-use datasync::backend::file::{FileStore, OpenMode};
+use datasync::backend::OpenMode;
+use datasync::backend::file::FileStore;
 use datasync::backend::memory::Memory;
 use datasync::block::SegmentId;
 use datasync::error::ErrorKind;

@@ -1,6 +1,7 @@
 //! One writer or many readers, in one process and across processes.
 
-use datasync::backend::file::{FileStore, OpenMode};
+use datasync::backend::OpenMode;
+use datasync::backend::file::FileStore;
 use datasync::backend::{Backend, Source};
 use datasync::error::{Error, ErrorKind};
 use datasync::log::plan::{Area, Op};

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 #[cfg(feature = "sim")]
 use datasync::backend::Backend;
-use datasync::backend::file::{FileStore, OpenMode};
+use datasync::backend::OpenMode;
+use datasync::backend::file::FileStore;
 use datasync::log::plan::Area;
 use tempfile::TempDir;
 

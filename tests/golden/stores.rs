@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use datasync::backend::file::{FileStore, OpenMode};
+use datasync::backend::OpenMode;
+use datasync::backend::file::FileStore;
 use datasync::block::{BLOCK_SIZE, BlockBytes, BlockNo, Durability, Tag};
 use datasync::format::checksum::Checksum;
 use datasync::volume::{OpenKind, Options, Volume};

@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 
 use datasync::backend::Backend;
 use datasync::block::{CommitId, Durability, Lsn};
+use datasync::volume::report::{self, Names};
 use datasync::{Database, Error, ErrorKind, Volume};
 use rusqlite::Connection;
 
 use crate::failure::{Failure, Outcome};
 use crate::raw::changes::{self, Changes, OnConflict, Recording};
 use crate::raw::{self, Statement};
-use crate::report;
 use crate::script::Script;
 use crate::settings::Settings;
 use crate::transfer::{Export, Import};
@@ -315,7 +315,7 @@ impl Engine {
     pub fn status(&self, backend: &str, flushed: Lsn) -> report::Object {
         let mut stats = self.volume.stats();
         stats.durable = stats.durable.min(flushed);
-        report::stats(&stats)
+        report::stats(&stats, Names::Camel)
             .with("visible", self.volume.visible_lsn())
             .with("backend", report::quoted(backend))
             .with("name", report::quoted(&self.volume.name()))
@@ -328,7 +328,7 @@ impl Engine {
     /// What opening found, as JSON.
     #[must_use]
     pub fn recovery(&self) -> String {
-        report::recovery(self.volume.recovery())
+        report::recovery(self.volume.recovery(), Names::Camel).end()
     }
 
     /// Rows that the last statement has changed.
@@ -361,7 +361,7 @@ impl Engine {
     /// # Errors
     /// `Io`; damage is in the report.
     pub fn verify(&mut self) -> Outcome<String> {
-        Ok(report::verified(&self.volume.verify(&mut |_, _| {})?))
+        Ok(report::verification(&self.volume.verify(&mut |_, _| {})?, Names::Camel).end())
     }
 
     /// Begins an export of the newest commit; how many bytes it has.

@@ -15,7 +15,6 @@ pub mod engine;
 pub mod failure;
 #[expect(unsafe_code, reason = "SQLite's C interface; nothing else here is unsafe")]
 mod raw;
-pub mod report;
 pub mod script;
 pub mod settings;
 pub mod transfer;

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, RwLock};
 
 use crate::backend::rules::{self, PAGE};
-use crate::backend::{Backend, Source};
+use crate::backend::{Backend, OpenMode, Source};
 use crate::block::SegmentId;
 use crate::error::{Error, ErrorKind, Result, fail};
 use crate::log::plan::{Area, Op};
@@ -31,18 +31,6 @@ use trouble::{Doing, trouble};
 
 /// With more files open than this, those without undurable bytes are closed again.
 const OPEN_FILES_MAX: usize = 64;
-
-/// What [`FileStore::open`] may do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OpenMode {
-    /// Read and write; make the directory if there is none.
-    #[default]
-    Create,
-    /// Read and write what is there.
-    Existing,
-    /// Read only: shares the lock with other readers and changes nothing.
-    ReadOnly,
-}
 
 /// A store's directory, locked for as long as this lives or until it is released.
 #[derive(Debug)]

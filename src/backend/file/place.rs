@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use super::lock::LOCK;
 use super::trouble::{Doing, trouble};
-use super::{OpenMode, platform, segment_of};
+use super::{platform, segment_of};
+use crate::backend::OpenMode;
 use crate::error::{Error, ErrorKind, Result, fail};
 use crate::log::plan::Area;
 

@@ -26,7 +26,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::backend::rules::{self, PAGE};
-use crate::backend::{Backend, Source};
+use crate::backend::{Backend, OpenMode, Source};
 use crate::block::SegmentId;
 use crate::error::{Error, ErrorKind, Result, fail};
 use crate::log::ahead::next_segment;
@@ -40,18 +40,6 @@ use pool::Pool;
 pub use simulated::SimKeeper;
 #[cfg(target_family = "wasm")]
 pub use web::*;
-
-/// What opening may do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OpenMode {
-    /// Read and write; make the directory if there is none.
-    #[default]
-    Create,
-    /// Read and write what is there.
-    Existing,
-    /// Change nothing. The files are held as firmly as for writing: there are no shared handles.
-    ReadOnly,
-}
 
 /// A store's files, held for as long as this lives or until it is released.
 pub struct OpfsStore<F: SyncFile> {

@@ -3,22 +3,22 @@
 //! Must not know statements. The rule it keeps: whoever looks after a place works beside the volume, never inside
 //! a call of it.
 
+use datasync::backend::OpenMode;
 use datasync::backend::indexeddb::{self, IndexedDb};
 use datasync::backend::memory::Memory;
-use datasync::backend::opfs::{self, OpenMode, Opfs};
+use datasync::backend::opfs::{self, Opfs};
 use datasync::backend::{Backend, Source};
-use datasync::block::SegmentId;
 use datasync::error::Result;
-use datasync::log::plan::{Area, Op};
+use datasync::log::plan::Area;
+use datasync::volume::report::Object;
 use datasync::{Error, ErrorKind};
 use js_sys::Function;
 
 use crate::failure::{Failure, Outcome};
-use crate::report::Object;
 
 /// A place that was taken for a database.
 pub(super) enum Place {
-    Memory { memory: Memory, name: String },
+    Memory(Memory),
     Opfs(Opfs, opfs::Keeper),
     IndexedDb(IndexedDb),
 }
@@ -33,7 +33,7 @@ pub(super) enum Keeper {
 impl Place {
     /// A new place in memory.
     pub(super) fn memory(name: &str) -> Self {
-        Self::Memory { memory: Memory::new(), name: name.to_owned() }
+        Self::Memory(Memory::new().named(format!("memory:{name}")))
     }
 
     /// The files of the database `name` in this origin's private file system.
@@ -67,16 +67,11 @@ impl Place {
     }
 
     /// The two halves.
-    pub(super) fn split(self) -> (AnyBackend, Keeper) {
+    pub(super) fn split(self) -> (Box<dyn Backend>, Keeper) {
         match self {
-            Self::Memory { memory, name } => {
-                let named = Named { memory: memory.clone(), name: format!("memory:{name}") };
-                (AnyBackend(Box::new(named)), Keeper::Memory(memory))
-            }
-            Self::Opfs(store, keeper) => (AnyBackend(Box::new(store)), Keeper::Opfs(keeper)),
-            Self::IndexedDb(database) => {
-                (AnyBackend(Box::new(database.clone())), Keeper::IndexedDb(database))
-            }
+            Self::Memory(memory) => (Box::new(memory.clone()), Keeper::Memory(memory)),
+            Self::Opfs(store, keeper) => (Box::new(store), Keeper::Opfs(keeper)),
+            Self::IndexedDb(database) => (Box::new(database.clone()), Keeper::IndexedDb(database)),
         }
     }
 }
@@ -242,69 +237,4 @@ fn area(file: &str) -> Result<Area> {
     opfs::area_of(file).ok_or_else(|| {
         Error::new(ErrorKind::NotFound, format!("{file:?} is no file of a store; list them again"))
     })
-}
-
-/// Whichever backend it is.
-pub(super) struct AnyBackend(Box<dyn Backend>);
-
-impl Source for AnyBackend {
-    fn read(&self, area: Area, offset: u64, buf: &mut [u8]) -> Result<usize> {
-        self.0.read(area, offset, buf)
-    }
-
-    fn len(&self, area: Area) -> Result<Option<u64>> {
-        self.0.len(area)
-    }
-
-    fn segments(&self) -> Result<Vec<SegmentId>> {
-        self.0.segments()
-    }
-}
-
-impl Backend for AnyBackend {
-    fn apply(&self, op: &Op) -> Result<()> {
-        self.0.apply(op)
-    }
-
-    fn release(&self) {
-        self.0.release();
-    }
-
-    fn can_create(&self) -> bool {
-        self.0.can_create()
-    }
-
-    fn name(&self) -> String {
-        self.0.name()
-    }
-}
-
-/// A place in memory with a name of its own for messages.
-struct Named {
-    memory: Memory,
-    name: String,
-}
-
-impl Source for Named {
-    fn read(&self, area: Area, offset: u64, buf: &mut [u8]) -> Result<usize> {
-        self.memory.read(area, offset, buf)
-    }
-
-    fn len(&self, area: Area) -> Result<Option<u64>> {
-        self.memory.len(area)
-    }
-
-    fn segments(&self) -> Result<Vec<SegmentId>> {
-        self.memory.segments()
-    }
-}
-
-impl Backend for Named {
-    fn apply(&self, op: &Op) -> Result<()> {
-        self.memory.apply(op)
-    }
-
-    fn name(&self) -> String {
-        self.name.clone()
-    }
 }

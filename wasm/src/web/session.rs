@@ -6,6 +6,7 @@
 use std::cell::{Cell, RefCell, RefMut};
 
 use datasync::block::Lsn;
+use datasync::volume::report::{Names, Object as Json, array, quoted};
 use js_sys::{Array, JsString, Object, Reflect, Uint8Array};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -14,7 +15,6 @@ use super::place::Keeper;
 use super::thrown::{joined, thrown};
 use crate::engine::{Engine, Prepared};
 use crate::failure::{Failure, Outcome};
-use crate::report::{Object as Json, array, quoted};
 use crate::script::Script;
 
 /// An open database with its one connection.
@@ -202,7 +202,10 @@ twice! {
     /// The store's own files: JSON of `[{name, bytes}]`.
     store_files "storeFiles" store_files_jspi "storeFiles_jspi" () -> String = |session| session.run(|_| {
         let files = session.keeper.files()?.into_iter();
-        Ok(array(files.map(|(name, bytes)| Json::default().with("name", quoted(&name)).with("bytes", bytes).end())))
+        let file = |(name, bytes): (String, u64)| {
+            Json::new(Names::Camel).with("name", quoted(&name)).with("bytes", bytes).end()
+        };
+        Ok(array(files.map(file)))
     });
 
     /// Raw bytes of one of them.

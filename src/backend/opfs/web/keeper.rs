@@ -9,10 +9,11 @@ use web_sys::FileSystemDirectoryHandle;
 
 use super::Files;
 use super::calls::{JsFile, refusal, take_all};
+use crate::backend::OpenMode;
 use crate::backend::Source;
 use crate::backend::opfs::name::area_of;
 use crate::backend::opfs::pool::Pool;
-use crate::backend::opfs::{OpenMode, Shared, State};
+use crate::backend::opfs::{Shared, State};
 use crate::block::SegmentId;
 use crate::error::{ErrorKind, Result, fail};
 use crate::log::plan::Area;

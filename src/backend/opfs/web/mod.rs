@@ -13,7 +13,8 @@ use std::sync::Arc;
 
 use super::handle::Handle;
 use super::name::{directory_of, path_of};
-use super::{OpenMode, OpfsStore, Shared};
+use super::{OpfsStore, Shared};
+use crate::backend::OpenMode;
 use crate::error::{ErrorKind, Result, fail};
 use crate::log::plan::Area;
 pub use calls::JsFile;

@@ -10,7 +10,8 @@ mod wreck;
 
 use std::io::Write;
 
-use datasync::backend::file::{FileStore, OpenMode};
+use datasync::backend::OpenMode;
+use datasync::backend::file::FileStore;
 use datasync::block::{BLOCK_SIZE, BlockNo, Durability, blocks_for};
 use datasync::db::Database;
 use datasync::volume::{Options, Volume};

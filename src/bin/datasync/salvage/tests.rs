@@ -3,7 +3,8 @@
 
 use std::path::Path;
 
-use datasync::backend::file::{FileStore, OpenMode};
+use datasync::backend::OpenMode;
+use datasync::backend::file::FileStore;
 use datasync::backend::sim::{Cut, DiskState, Fault, Random, SimDisk, Tally, Trouble};
 use datasync::block::{BLOCK_SIZE, BlockBytes, BlockNo, Durability};
 use datasync::volume::{Options, Volume};

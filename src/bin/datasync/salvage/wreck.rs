@@ -7,7 +7,8 @@ use std::fs::File;
 use std::io::{self, ErrorKind as IoKind, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use datasync::backend::file::{FileStore, OpenMode};
+use datasync::backend::OpenMode;
+use datasync::backend::file::FileStore;
 use datasync::block::{BLOCK_SIZE, BlockBytes, BlockNo, StoreId};
 use datasync::error::ErrorKind;
 use datasync::format::sums::{BLOCKS_PER_PAGE, BaseEntry, SumsPage};

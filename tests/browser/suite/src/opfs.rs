@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use datasync::backend::opfs::{Import, Keeper, OpenMode, Opfs, destroy};
+use datasync::backend::OpenMode;
+use datasync::backend::opfs::{Import, Keeper, Opfs, destroy};
 use datasync::backend::{Backend, Source};
 use datasync::block::SegmentId;
 use datasync::error::{ErrorKind, Result};
