@@ -8,10 +8,13 @@ import { basename, extname, join, normalize, sep } from "node:path";
 
 const TYPES = {
   ".html": "text/html; charset=utf-8",
+  ".css": "text/css; charset=utf-8",
   ".js": "text/javascript; charset=utf-8",
   ".mjs": "text/javascript; charset=utf-8",
   ".json": "application/json",
   ".wasm": "application/wasm",
+  ".svg": "image/svg+xml",
+  ".sql": "text/plain; charset=utf-8",
 };
 
 /** What the address of a page ends with that is nothing but its module: `NAME.page` loads `NAME.page.js`. */
@@ -20,9 +23,10 @@ const PAGE = ".page";
 /**
  * Serves the folder `root`. `routes` maps a path to a function of the request's body (text) that returns text or
  * an object; `folders` maps a first path component to a folder elsewhere. `isolated` sends the two headers with
- * which a page gets SharedArrayBuffer and the finer clock; `headers` maps a path to more of them.
+ * which a page gets SharedArrayBuffer and the finer clock; `headers` maps a path to more of them. Port 0 is any that is
+ * free.
  */
-export async function serve(root, routes, { isolated = true, folders = {}, headers = {} } = {}) {
+export async function serve(root, routes, { isolated = true, folders = {}, headers = {}, port = 0 } = {}) {
   const server = createServer(async (request, response) => {
     if (isolated) {
       response.setHeader("Cross-Origin-Opener-Policy", "same-origin");
@@ -43,10 +47,10 @@ export async function serve(root, routes, { isolated = true, folders = {}, heade
   // Acknowledgements come one by one: without this each waits for a delayed ACK.
   server.on("connection", (socket) => socket.setNoDelay(true));
   server.keepAliveTimeout = 60_000;
-  await new Promise((ready) => server.listen(0, "127.0.0.1", ready));
-  const { port } = server.address();
+  await new Promise((ready, refused) => server.on("error", refused).listen(port, "127.0.0.1", ready));
+  const at = server.address().port;
   return {
-    url: `http://localhost:${port}`,
+    url: `http://localhost:${at}`,
     close: () => {
       server.closeAllConnections();
       return new Promise((done) => server.close(done));
@@ -57,7 +61,7 @@ export async function serve(root, routes, { isolated = true, folders = {}, heade
 function resolve(root, folders, path) {
   const [, first, ...rest] = path.split("/");
   const [base, tail] = folders[first] ? [folders[first], rest.join("/")] : [root, path];
-  const file = normalize(join(base, tail));
+  const file = normalize(join(base, tail.endsWith("/") ? `${tail}index.html` : tail));
   if (!file.startsWith(normalize(base) + sep)) throw Object.assign(new Error("outside"), { code: "ENOENT" });
   return file;
 }

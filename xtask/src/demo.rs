@@ -1,11 +1,8 @@
 //! `cargo xtask demo`: builds the package and serves the page that shows it.
 //!
-//! The page is `demo/`, served as it is written; the package is what `cargo xtask npm` made, under
-//! `/datasync/`. The rule kept here: the page gets nothing that a user of the package would not have.
+//! Only builds the package and starts the server, `demo/serve.mjs`. Must not know what is served.
 
-use std::time::Duration;
-
-use crate::serve::Site;
+use std::process::{Command, Stdio};
 
 /// The port unless another is asked for: part of the origin, so the page's databases stay with it.
 const PORT: u16 = 8471;
@@ -19,30 +16,31 @@ struct Options {
 /// Builds, serves, prints the address, and stays.
 ///
 /// # Errors
-/// A sentence when the build fails or the port is taken.
+/// A sentence when the build fails, node is missing or the port is taken.
 pub fn run(args: &[String]) -> Result<(), String> {
     let options = Options::read(args)?;
     if options.build {
         crate::npm::run(&[])?;
     }
-    let address = site()?.isolated(options.isolated).listen(options.port)?;
-    println!("http://localhost:{}/", address.port());
-    println!("The page runs DataSync in this browser, and only there. Ctrl+C ends the server.");
-    if options.isolated {
-        println!("Served with COOP and COEP: the page is cross-origin isolated.");
+    if !crate::root().join("js/dist").is_dir() {
+        return Err("the package is not there: run without --no-build".into());
     }
-    loop {
-        std::thread::sleep(Duration::from_secs(3600));
+    let mut server = Command::new("node");
+    server.arg(crate::root().join("demo/serve.mjs")).args(["--port", &options.port.to_string()]);
+    server.args(options.isolated.then_some("--isolated"));
+    // The server ends when this pipe does: it never outlives us.
+    let started = server.stdin(Stdio::piped()).spawn();
+    let ended = started.and_then(|mut server| {
+        let held = server.stdin.take();
+        let ended = server.wait();
+        drop(held);
+        ended
+    });
+    match ended {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("the server ended with {status}")),
+        Err(error) => Err(format!("cannot run node, which serves the page: {error}")),
     }
-}
-
-/// The page and the package.
-fn site() -> Result<Site, String> {
-    let package = crate::root().join("js").join("dist");
-    if !package.is_dir() {
-        return Err(format!("{} is not there: run without --no-build", package.display()));
-    }
-    Ok(Site::new().mount("/", crate::root().join("demo")).mount("/datasync/", package))
 }
 
 impl Options {

@@ -29,7 +29,7 @@ struct Asked {
 pub fn run(args: &[String]) -> Result<(), String> {
     let asked = parse(args)?;
     if asked.build {
-        crate::bench_browser::build_package()?;
+        crate::npm::run(&[])?;
     }
     let driver = crate::root().join("tests").join("browser").join("kill.mjs");
     for side in &asked.sides {

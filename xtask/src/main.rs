@@ -18,7 +18,6 @@ mod models;
 mod mutants;
 mod npm;
 mod planted;
-mod serve;
 mod test;
 mod tidy;
 mod tour;
