@@ -7,7 +7,7 @@ import type { Engine, Prepared } from "./engine.ts";
 import { DataSyncError } from "./errors.ts";
 import type { WireParams } from "./protocol.ts";
 import type { SqlValue } from "./types.ts";
-import { encode } from "./wire.ts";
+import { encodeRow } from "./wire.ts";
 
 /** Statements kept by their text. */
 const CACHED = 64;
@@ -282,5 +282,5 @@ function brief(held: Held): string {
 
 /** Binds `values` by position. */
 export function bind(engine: Engine, held: Held, values: SqlValue[]): void {
-  if (values.length > 0) engine.raw.bind(held.prepared.id, encode([values], values.length));
+  if (values.length > 0) engine.raw.bind(held.prepared.id, encodeRow(values));
 }

@@ -68,8 +68,34 @@ function tagOf(value: SqlValue): number {
   return BLOB;
 }
 
+/** Bytes with the view that numbers are put into them by. */
+interface Room {
+  bytes: Uint8Array<ArrayBuffer>;
+  view: DataView;
+}
+
+function room(size: number): Room {
+  const bytes = new Uint8Array(size);
+  return { bytes, view: new DataView(bytes.buffer) };
+}
+
+/** For parameters of one call: to make and to collect four buffers cost as much as all that is put into them. */
+const lent = room(4096);
+
+/** One row as a chunk that holds until the next call. */
+export function encodeRow(row: readonly SqlValue[]): Uint8Array<ArrayBuffer> {
+  return put([row], row.length, (size) => (size <= lent.bytes.byteLength ? lent : room(size)));
+}
+
 /** Rows, all with `columns` values, as one chunk. */
 export function encode(rows: readonly (readonly SqlValue[])[], columns: number): Uint8Array<ArrayBuffer> {
+  const bytes = put(rows, columns, room);
+  return bytes.byteLength === bytes.buffer.byteLength ? bytes : bytes.slice();
+}
+
+function put(
+  rows: readonly (readonly SqlValue[])[], columns: number, roomFor: (size: number) => Room,
+): Uint8Array<ArrayBuffer> {
   const cells = rows.length * columns;
   const tagsEnd = HEADER_BYTES + ((cells + 7) & ~7);
   let values = 0, units = 0, blobBytes = 0;
@@ -86,8 +112,8 @@ export function encode(rows: readonly (readonly SqlValue[])[], columns: number):
   }
   const textStart = tagsEnd + values * 8;
   // A UTF-16 unit is at most three bytes of UTF-8; what is too much is cut off at the end.
-  const bytes = new Uint8Array(textStart + units * 3 + blobBytes);
-  const view = new DataView(bytes.buffer);
+  const { bytes, view } = roomFor(textStart + units * 3 + blobBytes);
+  bytes.fill(0, 0, tagsEnd);
   const blobs: Uint8Array[] = [];
   let tag = HEADER_BYTES, at = tagsEnd, text = textStart;
   for (const row of rows) {
@@ -102,6 +128,7 @@ export function encode(rows: readonly (readonly SqlValue[])[], columns: number):
         text += written;
       } else if (typeof value === "object") {
         view.setUint32(at, value.byteLength, true);
+        view.setUint32(at + 4, 0, true);
         blobs.push(value);
       } else if (kind === INTEGER) {
         view.setBigInt64(at, BigInt(value), true);
@@ -121,7 +148,7 @@ export function encode(rows: readonly (readonly SqlValue[])[], columns: number):
   view.setUint32(8, rows.length, true);
   view.setUint32(16, text - textStart, true);
   view.setUint32(20, blobBytes, true);
-  return end === bytes.byteLength ? bytes : bytes.slice(0, end);
+  return bytes.subarray(0, end);
 }
 
 /** What the header of a chunk says. */

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { checkName } from "../src/places.ts";
 import { itemToWire, toWire } from "../src/rows.ts";
-import { decodeArrays, decodeObjects, encode, head, normalize } from "../src/wire.ts";
+import { decodeArrays, decodeObjects, encode, encodeRow, head, normalize } from "../src/wire.ts";
 import type { SqlValue } from "../src/types.ts";
 
 test("every_value_comes_back_as_it_went_in", () => {
@@ -14,6 +14,11 @@ test("every_value_comes_back_as_it_went_in", () => {
   const chunk = encode(rows, 5);
   assert.deepEqual(decodeArrays(chunk), rows);
   assert.deepEqual(head(chunk), { columns: 5, rows: 3, done: false });
+});
+
+test("a_row_says_the_same_in_lent_room_whatever_was_there_before", () => {
+  const rows = [["a".repeat(900), 1, new Uint8Array(900).fill(255)], [null, "b", new Uint8Array([1])], ["c".repeat(9000)], [7]];
+  for (const row of rows) assert.deepEqual(encodeRow(row), encode([row], row.length));
 });
 
 test("a_chunk_reads_the_same_wherever_it_lies_in_its_buffer", () => {
