@@ -24,6 +24,9 @@ use crate::error::{Error, ErrorKind, Result, fail};
 use crate::planted::{Bug, planted};
 use crate::volume::report::{self, Names};
 
+/// The journal mode that does not exist here.
+const WAL: &str = "wal";
+
 /// What the connection wants of its commits, if it said so: otherwise `PRAGMA synchronous` decides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Wanted(Option<Durability>);
@@ -63,14 +66,20 @@ impl Synchronous {
         let level = match text.as_str() {
             "full" | "extra" => 2,
             digits if digits.starts_with(|first: char| first.is_ascii_digit()) => {
-                let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
                 // Three bits are all SQLite keeps, and it counts from one.
-                digits[..end].parse::<u32>().map_or(0, |level| level.wrapping_add(1) & 7).saturating_sub(1)
+                (number(digits).wrapping_add(1) & 7).saturating_sub(1)
             }
             _ => 1,
         };
         if level >= 2 { Self::Full } else { Self::Relaxed }
     }
+}
+
+/// The number that `text` begins with, in either of SQLite's notations; 0 for one that is too large for it.
+fn number(text: &str) -> u32 {
+    let (text, radix) = text.strip_prefix("0x").map_or((text, 10), |hex| (hex, 16));
+    let end = text.find(|c: char| !c.is_digit(radix)).unwrap_or(text.len());
+    i32::from_str_radix(&text[..end], radix).map_or(0, i32::unsigned_abs)
 }
 
 /// What pragmas have set on one database file.
@@ -139,13 +148,13 @@ impl MainFile {
 
     fn journal_mode(&mut self, value: &str) -> Answer {
         let value = value.to_ascii_lowercase();
-        if value == "wal" && !planted(Bug::AllowWal) {
+        // SQLite takes the first, in its order, that begins with what was written: W is WAL.
+        let modes = ["delete", "persist", "off", "truncate", "memory", WAL];
+        match modes.into_iter().find(|mode| mode.starts_with(&value)) {
             // Left to SQLite this is refused too, but not in exclusive mode, which needs no shared memory.
-            return Answer::Row(self.mode.journal.to_owned());
-        }
-        let modes = ["delete", "persist", "off", "truncate", "memory"];
-        if let Some(mode) = modes.into_iter().find(|mode| *mode == value) {
-            self.mode.journal = mode;
+            Some(WAL) if !planted(Bug::AllowWal) => return Answer::Row(self.mode.journal.to_owned()),
+            Some(WAL) | None => {}
+            Some(mode) => self.mode.journal = mode,
         }
         Answer::NotOurs
     }
@@ -204,10 +213,12 @@ mod tests {
 
     #[test]
     fn synchronous_is_read_as_sqlite_reads_it() {
-        for full in ["FULL", "extra", "2", "3", "10", "2nd"] {
+        for full in ["FULL", "extra", "2", "3", "10", "2nd", "0x2", "0XA"] {
             assert_eq!(Synchronous::read(full), Synchronous::Full, "{full}");
         }
-        for relaxed in ["off", "normal", "on", "yes", "0", "1", "fulll", "8", "7", "-3", ""] {
+        for relaxed in
+            ["off", "normal", "on", "yes", "0", "1", "fulll", "8", "7", "-3", "", "0x", "0x8", "9999999999"]
+        {
             assert_eq!(Synchronous::read(relaxed), Synchronous::Relaxed, "{relaxed}");
         }
     }
