@@ -37,8 +37,9 @@ struct Handle {
     /// SQLite reads the table of callbacks here: it must come first.
     head: sqlite3_file,
     file: *mut File,
-    /// The connection, once SQLite has said which it is.
-    connection: *mut sqlite3,
+    /// Where SQLite says, while it calls, for which connection; null until it has told of the place. With a shared
+    /// cache there are several, and the one that opened the file may be closed before the others.
+    connection: *const *mut sqlite3,
 }
 
 /// The pointers that outlive registration.
@@ -220,7 +221,7 @@ unsafe extern "C" fn x_open(
         let handle = Handle {
             head: sqlite3_file { pMethods: &io::METHODS },
             file: Box::into_raw(Box::new(opened)),
-            connection: ptr::null_mut(),
+            connection: ptr::null(),
         };
         // SAFETY: szOsFile is at least a Handle, aligned as SQLite aligns all its objects.
         unsafe { file.cast::<Handle>().write(handle) };

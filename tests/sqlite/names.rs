@@ -121,3 +121,23 @@ fn the_vfs_is_never_the_default_and_says_its_name() {
     let inside = datasync::open(place.path("app.datasync")).unwrap();
     assert_eq!(text(&inside, "SELECT file LIKE '%app.datasync' FROM pragma_database_list"), "1");
 }
+
+#[test]
+fn connections_that_share_a_cache_are_told_apart_and_may_be_closed_in_any_order() {
+    let place = Place::new();
+    let open = || by_name(&place, "&cache=shared").unwrap();
+    let (one, two) = (open(), open());
+    run(&one, "CREATE TABLE t(x)");
+    run(&two, "SELECT * FROM t");
+    let refuses = |connection: &Connection| {
+        run(connection, "BEGIN; INSERT INTO t VALUES (1)");
+        assert!(connection.execute_batch("PRAGMA synchronous=OFF").is_err(), "not in a transaction");
+        assert_eq!(text(connection, "PRAGMA datasync_durability"), "durable");
+        run(connection, "COMMIT");
+    };
+    refuses(&one);
+    drop(one);
+    refuses(&two);
+    run(&two, "PRAGMA synchronous=OFF");
+    assert_eq!(text(&two, "PRAGMA datasync_durability"), "applied");
+}

@@ -196,14 +196,15 @@ unsafe extern "C" fn x_file_control(file: *mut sqlite3_file, op: c_int, arg: *mu
     unsafe {
         match op {
             ffi::SQLITE_FCNTL_PRAGMA => {
-                let in_transaction =
-                    !(*handle).connection.is_null() && ffi::sqlite3_get_autocommit((*handle).connection) == 0;
+                let place = (*handle).connection;
+                let in_transaction = !place.is_null() && ffi::sqlite3_get_autocommit(*place) == 0;
                 pragma(file, arg.cast::<*mut c_char>(), in_transaction)
             }
             ffi::SQLITE_FCNTL_SYNC => with_main(file, Call::Sync, |main| main.before_sync(!arg.is_null())),
             ffi::SQLITE_FCNTL_COMMIT_PHASETWO => with_main(file, Call::Commit, MainFile::commit),
             ffi::SQLITE_FCNTL_PDB => {
-                (*handle).connection = *arg.cast::<*mut sqlite3>();
+                // SQLite keeps the place as long as the file is open, and fills it in before it calls.
+                (*handle).connection = arg.cast::<*mut sqlite3>();
                 ffi::SQLITE_OK
             }
             ffi::SQLITE_FCNTL_VFSNAME => {
