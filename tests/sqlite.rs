@@ -14,6 +14,8 @@ mod locks;
 mod modes;
 #[path = "sqlite/names.rs"]
 mod names;
+#[path = "sqlite/pending.rs"]
+mod pending;
 #[path = "sqlite/pragmas.rs"]
 mod pragmas;
 #[path = "sqlite/transfer.rs"]

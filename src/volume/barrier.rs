@@ -62,10 +62,10 @@ impl Shared {
             }
             *running = true;
             drop(running);
+            let turn = Turn(self);
             let outcome = self.barrier_for_all(durability == Durability::Witnessed);
+            drop(turn);
             running = lock(&self.barrier);
-            *running = false;
-            self.barrier_done.notify_all();
             if let Err(error) = outcome {
                 let store = lock(&self.store);
                 return Err(indeterminate(&store, lsn).caused_by(error));
@@ -128,6 +128,16 @@ impl Shared {
             store.witness((self.options.clock)())
         };
         plan.map_or(Ok(()), |plan| self.run(&plan))
+    }
+}
+
+/// The barrier that runs for everybody. It is over when this is dropped, also by a panic: others wait for it.
+struct Turn<'a>(&'a Shared);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        *lock(&self.0.barrier) = false;
+        self.0.barrier_done.notify_all();
     }
 }
 

@@ -317,6 +317,7 @@ impl Shared {
 
     /// Runs a plan and tells the store how it went. The store is not locked meanwhile.
     pub(crate) fn run(&self, plan: &Plan) -> Result<()> {
+        let mut unfinished = Unfinished { shared: self, armed: true };
         let done = plan.ops.iter().try_for_each(|op| {
             let done = match op {
                 Op::Barrier(Area::Segment(_)) => self.log_barrier(op),
@@ -324,7 +325,9 @@ impl Shared {
             };
             done.map_err(|error| Refused { error, op })
         });
-        settle(&mut lock(&self.store), plan, done)
+        let settled = settle(&mut lock(&self.store), plan, done);
+        unfinished.armed = false;
+        settled
     }
 
     /// Prepares space for `pages` pages. The caller holds `io`.
@@ -405,6 +408,22 @@ impl Shared {
             });
         }
         outcome.map_err(|error| error.in_store(&self.backend.name()))
+    }
+}
+
+/// A plan that nobody has heard the end of. A panic in the middle of it poisons the store: what lies behind a hole
+/// in the log would be lost, and nobody would run a barrier for those who wait for one.
+struct Unfinished<'a> {
+    shared: &'a Shared,
+    armed: bool,
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if self.armed {
+            lock(&self.shared.store)
+                .poison(&Error::new(ErrorKind::Io, "a panic in the middle of a write or barrier"));
+        }
     }
 }
 

@@ -1,0 +1,128 @@
+//! A commit whose barrier is still under way: who may see it, and what they are told if it fails.
+
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use datasync::Database;
+use datasync::backend::memory::Memory;
+use datasync::backend::{Backend, Source};
+use datasync::block::SegmentId;
+use datasync::error::Result;
+use datasync::log::plan::{Area, Op};
+use datasync::volume::{Options, Volume};
+use rusqlite::{Connection, ffi};
+
+use super::common::{code_of, run};
+
+/// Longer than anything here takes.
+const LONG: Duration = Duration::from_secs(60);
+
+#[derive(Clone, Copy, PartialEq)]
+enum Barriers {
+    Pass,
+    Wait,
+    Panic,
+}
+
+/// Memory whose barriers on the log wait for their end, and a count of those that wait.
+#[derive(Clone)]
+struct Gate {
+    memory: Memory,
+    state: Arc<(Mutex<(Barriers, u32)>, Condvar)>,
+}
+
+impl Gate {
+    /// A database with one row in `t`, and a connection to it.
+    fn database() -> (Self, Database, Connection) {
+        let state = Arc::new((Mutex::new((Barriers::Pass, 0)), Condvar::new()));
+        let gate = Self { memory: Memory::new(), state };
+        let volume = Volume::open(gate.clone(), Options::new().background(false)).unwrap();
+        let database = Database::over(volume).unwrap();
+        let connection = database.connection().unwrap();
+        run(&connection, "CREATE TABLE t(x); INSERT INTO t VALUES (0)");
+        (gate, database, connection)
+    }
+
+    fn set(&self, barriers: Barriers) {
+        self.state.0.lock().unwrap_or_else(PoisonError::into_inner).0 = barriers;
+        self.state.1.notify_all();
+    }
+
+    /// Until somebody's barrier waits.
+    fn reached(&self) {
+        let state = self.state.0.lock().unwrap();
+        drop(self.state.1.wait_timeout_while(state, LONG, |(_, waiting)| *waiting == 0).unwrap());
+    }
+
+    fn barrier(&self) -> Barriers {
+        let mut state = self.state.0.lock().unwrap();
+        state.1 += 1;
+        self.state.1.notify_all();
+        let mut state = self.state.1.wait_while(state, |(barriers, _)| *barriers == Barriers::Wait).unwrap();
+        state.1 -= 1;
+        state.0
+    }
+}
+
+impl Source for Gate {
+    fn read(&self, area: Area, offset: u64, buf: &mut [u8]) -> Result<usize> {
+        self.memory.read(area, offset, buf)
+    }
+
+    fn len(&self, area: Area) -> Result<Option<u64>> {
+        self.memory.len(area)
+    }
+
+    fn segments(&self) -> Result<Vec<SegmentId>> {
+        self.memory.segments()
+    }
+}
+
+impl Backend for Gate {
+    fn apply(&self, op: &Op) -> Result<()> {
+        let barrier = matches!(op, Op::Barrier(Area::Segment(_)));
+        match if barrier { self.barrier() } else { Barriers::Pass } {
+            Barriers::Panic => panic!("a planted panic"),
+            Barriers::Pass | Barriers::Wait => self.memory.apply(op),
+        }
+    }
+
+    fn name(&self) -> String {
+        "gated memory".to_owned()
+    }
+}
+
+/// Runs `sql` in a thread of its own; its code comes when it has ended.
+fn begun(connection: Connection, sql: &'static str) -> Receiver<i32> {
+    let (tell, told) = channel();
+    std::thread::spawn(move || {
+        let code = match connection.execute_batch(sql) {
+            Ok(()) => ffi::SQLITE_OK,
+            error => code_of(error),
+        };
+        let _ = tell.send(code);
+    });
+    told
+}
+
+fn failed(told: &Receiver<i32>) -> bool {
+    told.recv_timeout(LONG).expect("it ends") & 0xff == ffi::SQLITE_IOERR
+}
+
+#[test]
+fn a_panic_in_the_barrier_of_one_is_told_to_all_who_wait_for_it() {
+    let (gate, database, connection) = Gate::database();
+    let others = [database.connection().unwrap(), database.connection().unwrap()];
+    gate.set(Barriers::Wait);
+    let first = begun(connection, "INSERT INTO t VALUES (1)");
+    gate.reached();
+    let others = others.map(|other| begun(other, "INSERT INTO t VALUES (2)"));
+    let newest = database.volume().clone();
+    while newest.committed_lsn().0 < 5 {
+        std::thread::yield_now();
+    }
+    gate.set(Barriers::Panic);
+    assert!(failed(&first) && others.iter().all(failed));
+    assert!(newest.sync().is_err(), "no barrier is believed after it");
+}
