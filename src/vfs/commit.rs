@@ -174,6 +174,8 @@ impl MainFile {
             }
         } else {
             self.settle_slot(keep_slot);
+            // SQLite listens here, and not when it unlocks.
+            self.prove_seen()?;
         }
         Ok(())
     }

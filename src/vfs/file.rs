@@ -123,7 +123,30 @@ impl MainFile {
             true => store.volume().snapshot_newest()?,
             false => store.volume().snapshot_from(self.own)?,
         };
+        // A slot that was waited for is collected in order to write, and a write transaction waits at its end.
+        // Anybody else may only read, and then nothing waits any more where SQLite would listen.
+        let writes = self.claimed.is_some() && !self.mode.exclusive;
+        if !writes && let Err(error) = self.prove(view.lsn()) {
+            self.claimed = None;
+            return Err(error);
+        }
         self.look_at(view);
+        Ok(())
+    }
+
+    /// Waits until what it reads is durable, where that was not waited for before it was shown.
+    ///
+    /// # Errors
+    /// As `Volume::sync`.
+    pub(super) fn prove_seen(&self) -> Result<()> {
+        self.view.as_ref().map_or(Ok(()), |view| self.prove(view.lsn()))
+    }
+
+    fn prove(&self, seen: Lsn) -> Result<()> {
+        if seen > self.store().volume().visible_lsn() && !planted(Bug::SkipUnlockWait) {
+            self.store().alive()?;
+            self.store().volume().sync()?;
+        }
         Ok(())
     }
 
@@ -195,15 +218,9 @@ impl MainFile {
             return Ok(());
         }
         self.claimed = None;
-        let seen = self.view.take().map(|view| view.lsn());
         // ORDER: the transaction ends only after what it may have read is durable; told earlier, a crash
         // could take back what its caller has already acted on.
-        let early = seen.is_some_and(|seen| seen > self.store().volume().visible_lsn());
-        if early && !planted(Bug::SkipUnlockWait) {
-            self.store().alive()?;
-            self.store().volume().sync()?;
-        }
-        Ok(())
+        self.view.take().map_or(Ok(()), |view| self.prove(view.lsn()))
     }
 
     /// Whether anybody is writing.

@@ -8,12 +8,12 @@ use datasync::Database;
 use datasync::backend::memory::Memory;
 use datasync::backend::{Backend, Source};
 use datasync::block::SegmentId;
-use datasync::error::Result;
+use datasync::error::{Error, ErrorKind, Result};
 use datasync::log::plan::{Area, Op};
 use datasync::volume::{Options, Volume};
 use rusqlite::{Connection, ffi};
 
-use super::common::{code_of, run};
+use super::common::{code_of, number, run};
 
 /// Longer than anything here takes.
 const LONG: Duration = Duration::from_secs(60);
@@ -22,6 +22,7 @@ const LONG: Duration = Duration::from_secs(60);
 enum Barriers {
     Pass,
     Wait,
+    Fail,
     Panic,
 }
 
@@ -83,6 +84,7 @@ impl Backend for Gate {
     fn apply(&self, op: &Op) -> Result<()> {
         let barrier = matches!(op, Op::Barrier(Area::Segment(_)));
         match if barrier { self.barrier() } else { Barriers::Pass } {
+            Barriers::Fail => Err(Error::new(ErrorKind::Io, "the planted barrier failure")),
             Barriers::Panic => panic!("a planted panic"),
             Barriers::Pass | Barriers::Wait => self.memory.apply(op),
         }
@@ -108,6 +110,42 @@ fn begun(connection: Connection, sql: &'static str) -> Receiver<i32> {
 
 fn failed(told: &Receiver<i32>) -> bool {
     told.recv_timeout(LONG).expect("it ends") & 0xff == ffi::SQLITE_IOERR
+}
+
+#[test]
+fn a_write_transaction_that_saw_a_commit_in_doubt_is_not_acknowledged_before_it() {
+    for write in ["", "; UPDATE t SET x = 7 WHERE x = 8"] {
+        let (gate, database, connection) = Gate::database();
+        let other = database.connection().unwrap();
+        gate.set(Barriers::Wait);
+        let commit = begun(connection, "INSERT INTO t VALUES (1)");
+        gate.reached();
+        run(&other, &format!("BEGIN IMMEDIATE{write}"));
+        assert_eq!(number(&other, "SELECT count(*) FROM t"), 2, "a writer builds on the newest commit");
+        let seen = begun(other, "COMMIT");
+        assert!(seen.recv_timeout(Duration::from_millis(200)).is_err(), "it waits");
+        gate.set(Barriers::Fail);
+        assert!(failed(&commit) && failed(&seen), "what it saw may be gone");
+    }
+}
+
+#[test]
+fn a_read_after_a_refused_write_shows_acknowledged_commits_only() {
+    for read in ["SELECT * FROM t", "PRAGMA user_version", "PRAGMA locking_mode=EXCLUSIVE; SELECT * FROM t"] {
+        let (gate, database, connection) = Gate::database();
+        let other = database.connection().unwrap();
+        other.busy_timeout(Duration::ZERO).unwrap();
+        assert_eq!(number(&other, "SELECT count(*) FROM t"), 1);
+        gate.set(Barriers::Wait);
+        let commit = begun(connection, "PRAGMA user_version=1; INSERT INTO t VALUES (1)");
+        gate.reached();
+        let refused = code_of(other.execute_batch("INSERT INTO t VALUES (2)"));
+        assert_eq!(refused, ffi::SQLITE_BUSY, "its snapshot is not the newest");
+        let seen = begun(other, read);
+        assert!(seen.recv_timeout(Duration::from_millis(200)).is_err(), "{read} waits");
+        gate.set(Barriers::Fail);
+        assert!(failed(&commit) && failed(&seen), "{read}: what it would have shown may be gone");
+    }
 }
 
 #[test]
