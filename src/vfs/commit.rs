@@ -2,8 +2,9 @@
 //!
 //! SQLite writes pages, syncs, and then says COMMIT_PHASETWO. Only the last is the commit: until then
 //! everything is a batch that an unlock drops. When a super-journal was named (one transaction over several
-//! files) SQLite ignores what COMMIT_PHASETWO returns, so there the sync is the commit and the slot is kept
-//! until the unlock, because SQLite may still write the old pages back.
+//! files) SQLite ignores what COMMIT_PHASETWO returns, so there the commit is where SQLite announces the sync (at
+//! synchronous=OFF it announces one and makes none), and the slot is kept until the unlock, because SQLite may
+//! still write the old pages back.
 
 use super::file::{Level, MainFile, Source, pieces};
 use super::header;
@@ -19,15 +20,14 @@ pub(super) struct Writing {
     pub(super) size: u64,
     /// SQLite wrote something since the last commit.
     pub(super) touched: bool,
-    super_journal: bool,
-    /// A commit was made at a sync already; so must be whatever follows before the unlock.
-    early: bool,
+    /// A commit was made before SQLite's own, which neither phase two has confirmed yet nor another taken back.
+    pub(super) early: bool,
 }
 
 impl Writing {
     pub(super) fn new(writer: Writer) -> Self {
         let size = writer.size();
-        Self { writer, size, touched: false, super_journal: false, early: false }
+        Self { writer, size, touched: false, early: false }
     }
 
     /// Gives up what is staged and keeps the slot.
@@ -109,35 +109,33 @@ impl MainFile {
         self.batch()?.truncate(bytes)
     }
 
-    /// SQLite is about to sync: the space is reserved now, while running out of it harms nothing.
+    /// SQLite is about to sync: the space is reserved now, while running out of it harms nothing. With a
+    /// super-journal, and for what undoes such a commit, this is the last moment at which SQLite listens.
     ///
     /// # Errors
-    /// `Full`: nothing of the transaction was written.
+    /// `Full`: nothing of the transaction was written. Else as [`MainFile::commit`].
     pub(super) fn before_sync(&mut self, super_journal: bool) -> Result<()> {
         self.store().alive()?;
-        let Some(writing) = &mut self.writing else { return Ok(()) };
-        writing.super_journal = super_journal && !planted(Bug::IgnoreSuperJournal);
-        if !writing.touched {
-            return Ok(());
-        }
+        let Some(writing) = self.writing.as_mut().filter(|writing| writing.touched) else { return Ok(()) };
         writing.settle_size()?;
-        writing.writer.reserve()
+        writing.writer.reserve()?;
+        let super_journal = super_journal && !planted(Bug::IgnoreSuperJournal);
+        if writing.early || super_journal {
+            self.commit_batch(true)?;
+            if let Some(writing) = &mut self.writing {
+                writing.early = super_journal;
+            }
+        }
+        Ok(())
     }
 
-    /// SQLite syncs: nothing to do, unless this is the last moment at which it listens.
+    /// SQLite syncs: what had to be done for it is done.
     ///
     /// # Errors
-    /// As [`MainFile::commit`].
+    /// `Poisoned`.
     pub(super) fn sync(&mut self) -> Result<()> {
         self.store().alive()?;
-        match &mut self.writing {
-            Some(writing) if writing.super_journal || writing.early => {
-                writing.early = true;
-                self.commit_batch(true)
-            }
-            Some(_) if planted(Bug::CommitAtSync) => self.commit_batch(true),
-            Some(_) | None => Ok(()),
-        }
+        if planted(Bug::CommitAtSync) { self.commit_batch(true) } else { Ok(()) }
     }
 
     /// The commit (COMMIT_PHASETWO). On return it is as durable as this connection asked for.
@@ -146,13 +144,9 @@ impl MainFile {
     /// `Full`: nothing of it was written. `Indeterminate`, `Poisoned`, `Io`: reopening tells.
     pub(super) fn commit(&mut self) -> Result<()> {
         self.store().alive()?;
-        let Some(writing) = &self.writing else { return Ok(()) };
-        self.commit_batch(writing.early || self.mode.exclusive)?;
-        if let Some(writing) = &mut self.writing {
-            writing.early = false;
-            writing.super_journal = false;
-        }
-        Ok(())
+        let Some(writing) = &mut self.writing else { return Ok(()) };
+        let early = std::mem::take(&mut writing.early);
+        self.commit_batch(early || self.mode.exclusive)
     }
 
     fn commit_batch(&mut self, keep_slot: bool) -> Result<()> {

@@ -1,7 +1,14 @@
 //! Several databases on one connection: two stores, a store and a plain file, temporary ones.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use datasync::Database;
 use datasync::backend::memory::Memory;
+use datasync::backend::{Backend, Source};
+use datasync::block::SegmentId;
+use datasync::error::{Error, ErrorKind, Result};
+use datasync::log::plan::{Area, Op};
 use datasync::volume::{Options, Volume};
 use rusqlite::{Connection, ffi};
 
@@ -117,4 +124,52 @@ fn when_the_second_of_two_stores_is_full_the_first_is_as_it_was() {
     run(&connection, "BEGIN; INSERT INTO t VALUES (1, 1); INSERT INTO u VALUES (1); COMMIT");
     assert_eq!(text(&connection, "PRAGMA integrity_check"), "ok");
     assert_eq!(number(&full.connection().unwrap(), "SELECT count(*) FROM u"), 2);
+}
+
+#[test]
+fn a_transaction_over_three_stores_tells_of_a_failure_whatever_waits_for_its_disk() {
+    for synchronous in ["OFF", "NORMAL", "FULL"] {
+        let place = Place::new();
+        let connection = pair(&place);
+        let refuses = Arc::new(AtomicBool::new(false));
+        let volume =
+            Volume::open(Refusing(Memory::new(), Arc::clone(&refuses)), Options::new().background(false));
+        let third = Database::over(volume.unwrap()).unwrap();
+        run(&connection, &format!("ATTACH '{}' AS c; CREATE TABLE c.v(x)", third.name()));
+        run(&connection, &format!("PRAGMA c.synchronous={synchronous}"));
+        refuses.store(true, Ordering::SeqCst);
+        let insert = "INSERT INTO t VALUES (1); INSERT INTO b.t VALUES (1); INSERT INTO v VALUES (1)";
+        let code = code_of(connection.execute_batch(&format!("BEGIN; {insert}; COMMIT")));
+        assert_eq!(code & 0xff, ffi::SQLITE_IOERR, "{synchronous}");
+    }
+}
+
+/// Memory that refuses to write into the log.
+struct Refusing(Memory, Arc<AtomicBool>);
+
+impl Source for Refusing {
+    fn read(&self, area: Area, offset: u64, buf: &mut [u8]) -> Result<usize> {
+        self.0.read(area, offset, buf)
+    }
+
+    fn len(&self, area: Area) -> Result<Option<u64>> {
+        self.0.len(area)
+    }
+
+    fn segments(&self) -> Result<Vec<SegmentId>> {
+        self.0.segments()
+    }
+}
+
+impl Backend for Refusing {
+    fn apply(&self, op: &Op) -> Result<()> {
+        if self.1.load(Ordering::SeqCst) && matches!(op, Op::Write { area: Area::Segment(_), .. }) {
+            return Err(Error::new(ErrorKind::Io, "the planted failure of a write"));
+        }
+        self.0.apply(op)
+    }
+
+    fn name(&self) -> String {
+        "refusing memory".to_owned()
+    }
 }
