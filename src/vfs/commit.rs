@@ -8,6 +8,7 @@
 
 use super::file::{Level, MainFile, Source, pieces};
 use super::header;
+use super::supers::Under;
 use crate::block::{BLOCK_SIZE, BlockBytes};
 use crate::error::{ErrorKind, Result, fail};
 use crate::planted::{Bug, planted};
@@ -21,13 +22,13 @@ pub(super) struct Writing {
     /// SQLite wrote something since the last commit.
     pub(super) touched: bool,
     /// A commit was made before SQLite's own, which neither phase two has confirmed yet nor another taken back.
-    pub(super) early: bool,
+    early: Option<Under>,
 }
 
 impl Writing {
     pub(super) fn new(writer: Writer) -> Self {
         let size = writer.size();
-        Self { writer, size, touched: false, early: false }
+        Self { writer, size, touched: false, early: None }
     }
 
     /// Gives up what is staged and keeps the slot.
@@ -114,17 +115,18 @@ impl MainFile {
     ///
     /// # Errors
     /// `Full`: nothing of the transaction was written. Else as [`MainFile::commit`].
-    pub(super) fn before_sync(&mut self, super_journal: bool) -> Result<()> {
+    pub(super) fn before_sync(&mut self, super_journal: Option<&str>) -> Result<()> {
         self.store().alive()?;
         let Some(writing) = self.writing.as_mut().filter(|writing| writing.touched) else { return Ok(()) };
         writing.settle_size()?;
         writing.writer.reserve()?;
-        let super_journal = super_journal && !planted(Bug::IgnoreSuperJournal);
-        if writing.early || super_journal {
-            self.commit_batch(true)?;
-            if let Some(writing) = &mut self.writing {
-                writing.early = super_journal;
-            }
+        let super_journal = super_journal.filter(|_| !planted(Bug::IgnoreSuperJournal));
+        if writing.early.is_none() && super_journal.is_none() {
+            return Ok(());
+        }
+        self.commit_batch(true)?;
+        if let Some(writing) = &mut self.writing {
+            writing.early = super_journal.map(Under::new);
         }
         Ok(())
     }
@@ -145,8 +147,8 @@ impl MainFile {
     pub(super) fn commit(&mut self) -> Result<()> {
         self.store().alive()?;
         let Some(writing) = &mut self.writing else { return Ok(()) };
-        let early = std::mem::take(&mut writing.early);
-        self.commit_batch(early || self.mode.exclusive)
+        let early = writing.early.take();
+        self.commit_batch(early.is_some() || self.mode.exclusive)
     }
 
     fn commit_batch(&mut self, keep_slot: bool) -> Result<()> {

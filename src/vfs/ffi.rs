@@ -22,7 +22,7 @@ use rusqlite::ffi::{sqlite3, sqlite3_file, sqlite3_int64, sqlite3_vfs};
 use super::open::{self, File};
 use super::pragma::Synchronous;
 use super::trouble::{self, Call, Trouble};
-use super::{store, turn};
+use super::{store, supers, turn};
 use crate::backend::OpenMode;
 use crate::error::{Error, ErrorKind, Result, fail};
 
@@ -260,7 +260,8 @@ unsafe extern "C" fn x_delete(_vfs: *mut sqlite3_vfs, name: *const c_char, sync:
     guard(Call::Control, || {
         // SAFETY: SQLite's own argument.
         let path = unsafe { text(name) }?.unwrap_or_default();
-        if open::is_companion(path) {
+        // The commit of a transaction over several files removes the super-journal durably, a rollback does not.
+        if open::is_companion(path) || sync == 0 && supers::is_needed(path) {
             return Ok(ffi::SQLITE_OK);
         }
         // SAFETY: SQLite's own arguments, handed on.

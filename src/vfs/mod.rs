@@ -37,6 +37,7 @@ mod open;
 mod place;
 mod pragma;
 pub(crate) mod store;
+mod supers;
 pub(crate) mod trouble;
 mod turn;
 mod uri;

@@ -141,6 +141,11 @@ fn a_transaction_over_three_stores_tells_of_a_failure_whatever_waits_for_its_dis
         let insert = "INSERT INTO t VALUES (1); INSERT INTO b.t VALUES (1); INSERT INTO v VALUES (1)";
         let code = code_of(connection.execute_batch(&format!("BEGIN; {insert}; COMMIT")));
         assert_eq!(code & 0xff, ffi::SQLITE_IOERR, "{synchronous}");
+        drop(connection);
+        for name in ["a", "b"] {
+            let there = datasync::open(place.path(name)).unwrap();
+            assert_eq!(number(&there, "SELECT count(*) FROM t"), 1, "{synchronous}: {name} is as it was");
+        }
     }
 }
 

@@ -200,7 +200,9 @@ unsafe extern "C" fn x_file_control(file: *mut sqlite3_file, op: c_int, arg: *mu
                 let in_transaction = !place.is_null() && ffi::sqlite3_get_autocommit(*place) == 0;
                 pragma(file, arg.cast::<*mut c_char>(), in_transaction)
             }
-            ffi::SQLITE_FCNTL_SYNC => with_main(file, Call::Sync, |main| main.before_sync(!arg.is_null())),
+            ffi::SQLITE_FCNTL_SYNC => {
+                with_main(file, Call::Sync, |main| main.before_sync(text(arg.cast::<c_char>())?))
+            }
             ffi::SQLITE_FCNTL_COMMIT_PHASETWO => with_main(file, Call::Commit, MainFile::commit),
             ffi::SQLITE_FCNTL_PDB => {
                 // SQLite keeps the place as long as the file is open, and fills it in before it calls.
