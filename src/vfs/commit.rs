@@ -9,8 +9,8 @@
 use super::file::{Level, MainFile, Source, pieces};
 use super::header;
 use super::supers::Under;
-use crate::block::{BLOCK_SIZE, BlockBytes};
-use crate::error::{ErrorKind, Result, fail};
+use crate::block::{BLOCK_SIZE, BlockBytes, CommitId};
+use crate::error::{Error, ErrorKind, Result, fail};
 use crate::planted::{Bug, planted};
 use crate::volume::{Snapshot, Writer};
 
@@ -22,7 +22,7 @@ pub(super) struct Writing {
     /// SQLite wrote something since the last commit.
     pub(super) touched: bool,
     /// A commit was made before SQLite's own, which neither phase two has confirmed yet nor another taken back.
-    early: Option<Under>,
+    pub(super) early: Option<Under>,
 }
 
 impl Writing {
@@ -119,10 +119,12 @@ impl MainFile {
         self.store().alive()?;
         let Some(writing) = self.writing.as_mut().filter(|writing| writing.touched) else { return Ok(()) };
         writing.settle_size()?;
-        writing.writer.reserve()?;
         let super_journal = super_journal.filter(|_| !planted(Bug::IgnoreSuperJournal));
-        if writing.early.is_none() && super_journal.is_none() {
-            return Ok(());
+        match super_journal {
+            // Should another file fail, this one must not lack the space to be as it was.
+            Some(_) => writing.writer.reserve_with_undo()?,
+            None if writing.early.is_none() => return writing.writer.reserve(),
+            None => {}
         }
         self.commit_batch(true)?;
         if let Some(writing) = &mut self.writing {
@@ -149,6 +151,15 @@ impl MainFile {
         let Some(writing) = &mut self.writing else { return Ok(()) };
         let early = writing.early.take();
         self.commit_batch(early.is_some() || self.mode.exclusive)
+    }
+
+    /// The error of a transaction over several files that failed, though its part in this one is committed.
+    pub(super) fn left_behind(&self) -> Error {
+        let store = self.store();
+        let id = CommitId { epoch: store.volume().stats().epoch, lsn: self.own };
+        let text = "is of a transaction over several databases that failed in another one, and could not be taken back";
+        let text = format!("{}: commit {id} {text}; open it again, and look what is there", store.name());
+        Error::new(ErrorKind::Indeterminate(id), text)
     }
 
     fn commit_batch(&mut self, keep_slot: bool) -> Result<()> {

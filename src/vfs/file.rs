@@ -204,23 +204,32 @@ impl MainFile {
     ///
     /// # Errors
     /// Letting go of commits that were seen before they were durable waits for them, and can fail as
-    /// `Volume::sync` does. The lock is lowered all the same.
+    /// `Volume::sync` does. `Indeterminate`: a commit of a transaction that failed stays. The lock is lowered all
+    /// the same.
     pub(super) fn unlock(&mut self, wanted: Level) -> Result<()> {
+        let mut left = Ok(());
         if wanted <= Level::Shared {
             let given_up = if planted(Bug::KeepBatchAtUnlock) { None } else { self.writing.take() };
-            if given_up.is_some_and(|writing| writing.touched) {
-                self.header.forget();
+            if let Some(writing) = given_up {
+                if writing.touched {
+                    self.header.forget();
+                }
+                if writing.early.is_some() {
+                    left = Err(self.left_behind());
+                }
             }
             self.store().clear_exclusive(self.number);
         }
         self.level = self.level.min(wanted);
         if wanted > Level::None || self.immutable {
-            return Ok(());
+            return left;
         }
         self.claimed = None;
+        let view = self.view.take();
+        left?;
         // ORDER: the transaction ends only after what it may have read is durable; told earlier, a crash
         // could take back what its caller has already acted on.
-        self.view.take().map_or(Ok(()), |view| self.prove(view.lsn()))
+        view.map_or(Ok(()), |view| self.prove(view.lsn()))
     }
 
     /// Whether anybody is writing.
@@ -267,6 +276,9 @@ impl MainFile {
     /// SQLite looks whether its cache is good, which it does only where a transaction begins. What is staged
     /// now was given up without an unlock, as happens in exclusive mode: after an error, or without a journal.
     fn begin_again(&mut self) -> Result<()> {
+        if self.writing.as_ref().is_some_and(|writing| writing.early.is_some()) {
+            return Err(self.left_behind());
+        }
         if let Some(writing) = &mut self.writing
             && writing.touched
         {

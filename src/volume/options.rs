@@ -155,10 +155,14 @@ impl Options {
         self
     }
 
+    /// The soft size of a segment, in pages.
+    pub(crate) fn segment_pages(&self) -> usize {
+        usize::try_from(self.segment_bytes / BLOCK_SIZE as u64).unwrap_or(usize::MAX)
+    }
+
     /// Changes in one spill.
     pub(crate) fn chunk(&self) -> usize {
-        let segment = usize::try_from(self.segment_bytes / BLOCK_SIZE as u64).unwrap_or(usize::MAX);
-        (segment / 2).clamp(1, 256)
+        (self.segment_pages() / 2).clamp(1, 256)
     }
 
     /// What the store wants to know.

@@ -185,6 +185,24 @@ impl Writer {
         self.shared.prepare(pages)
     }
 
+    /// The same, and room for the commit that would take this one back, if both fit into one segment.
+    ///
+    /// # Errors
+    /// As [`Writer::reserve`].
+    pub fn reserve_with_undo(&mut self) -> Result<()> {
+        self.spill_down_to(self.shared.options.chunk())?;
+        let batch = self.batch();
+        let gone: u64 = batch.gone.iter().map(|(from, to)| to.0 - from.0).sum();
+        let blocks =
+            batch.staged_len() + batch.spilled.len() + usize::try_from(gone).unwrap_or(usize::MAX / 4);
+        // Between the two the first may need a page of proof.
+        let both = batch.staged_pages() + 2 + blocks + blocks.div_ceil(DESCRIPTORS_MAX);
+        let fits = both < self.shared.options.segment_pages();
+        let pages = if fits { both } else { batch.staged_pages() };
+        let _io = lock(&self.shared.io);
+        self.shared.prepare(pages)
+    }
+
     /// Puts the transaction into the log as the next commit and moves on to it: the writer keeps the slot and
     /// may stage more. Not durable when this returns; see [`Pending::wait`].
     ///

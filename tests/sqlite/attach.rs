@@ -126,6 +126,72 @@ fn when_the_second_of_two_stores_is_full_the_first_is_as_it_was() {
     assert_eq!(number(&full.connection().unwrap(), "SELECT count(*) FROM u"), 2);
 }
 
+/// A connection with two stores in memory attached: `a` with so many rows in `t`, and `b` with an empty `u`.
+fn beside(place: &Place, options: Options, rows: u32) -> (Connection, Database, [Memory; 2]) {
+    let media = [Memory::new(), Memory::new()];
+    let open =
+        |medium: &Memory, options| Database::over(Volume::open(medium.clone(), options).unwrap()).unwrap();
+    let (a, b) = (open(&media[0], options), open(&media[1], Options::new().background(false)));
+    let connection = datasync::open(place.path("main")).unwrap();
+    run(&connection, &format!("ATTACH '{}' AS a; ATTACH '{}' AS b", a.name(), b.name()));
+    run(&connection, "CREATE TABLE a.t(x, y); CREATE TABLE b.u(y)");
+    let many = format!("WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < {rows})");
+    run(&connection, &format!("{many} INSERT INTO t SELECT x, zeroblob(3000) FROM n"));
+    (connection, a, media)
+}
+
+/// A transaction over both which does not fit into the second one, whose medium has no room left.
+fn overfill(connection: &Connection, second: &Memory) {
+    let many = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 3000)";
+    run(connection, "BEGIN; UPDATE t SET y = randomblob(3000)");
+    run(connection, &format!("INSERT INTO u {many} SELECT randomblob(3000) FROM n"));
+    second.set_limit(Some(second.used()));
+}
+
+const CHANGED: &str = "SELECT count(*) FROM t WHERE y <> zeroblob(3000)";
+
+#[test]
+fn when_both_of_two_stores_are_full_the_first_is_as_it_was() {
+    for rows in [100, 240, 600] {
+        let place = Place::new();
+        let (connection, database, [first, second]) = beside(&place, Options::new().background(false), rows);
+        overfill(&connection, &second);
+        // Room for the commit of the first one, and not for another that takes it back.
+        first.set_limit(Some(first.used() + u64::from(rows) * 5000));
+        assert_eq!(code_of(connection.execute_batch("COMMIT")), ffi::SQLITE_FULL);
+        first.set_limit(None);
+        assert_eq!(number(&database.connection().unwrap(), CHANGED), 0, "{rows} rows");
+    }
+}
+
+#[test]
+fn what_cannot_be_taken_back_in_the_first_of_two_stores_is_told() {
+    for mode in ["NORMAL", "EXCLUSIVE"] {
+        let mut told = 0;
+        for room in (3000..9000).step_by(1000) {
+            let place = Place::new();
+            // No segment is large enough for both the commit and its opposite.
+            let small = Options::new().background(false).segment_bytes(256 << 10).reserve_bytes(64 << 10);
+            let (connection, _a, [first, second]) = beside(&place, small.log_cap_bytes(64 << 20), 600);
+            run(&connection, &format!("PRAGMA a.locking_mode={mode}"));
+            overfill(&connection, &second);
+            first.set_limit(Some(first.used() + 600 * room));
+            assert_eq!(code_of(connection.execute_batch("COMMIT")), ffi::SQLITE_FULL);
+            let said = datasync::vfs::last_error().expect("in words too");
+            first.set_limit(None);
+            match connection.query_row(CHANGED, [], |row| row.get::<_, i64>(0)) {
+                Ok(changed) => assert_eq!(changed, 0, "{mode}, {room}: {said}"),
+                Err(_) => {
+                    told += 1;
+                    assert!(matches!(said.kind(), ErrorKind::Indeterminate(_)), "{said}");
+                }
+            }
+        }
+        // In exclusive mode SQLite still has the journal, and plays it back as soon as there is room again.
+        assert_eq!(told > 0, mode == "NORMAL", "{mode}: told {told} times");
+    }
+}
+
 #[test]
 fn a_transaction_over_three_stores_tells_of_a_failure_whatever_waits_for_its_disk() {
     for synchronous in ["OFF", "NORMAL", "FULL"] {
@@ -146,6 +212,30 @@ fn a_transaction_over_three_stores_tells_of_a_failure_whatever_waits_for_its_dis
             let there = datasync::open(place.path(name)).unwrap();
             assert_eq!(number(&there, "SELECT count(*) FROM t"), 1, "{synchronous}: {name} is as it was");
         }
+    }
+}
+
+#[test]
+fn a_store_beside_plain_files_that_sqlite_does_not_roll_back_is_told_of() {
+    let place = Place::new();
+    run(&datasync::open(place.path("a")).unwrap(), "CREATE TABLE t(x)");
+    let refuses = Arc::new(AtomicBool::new(false));
+    let volume =
+        Volume::open(Refusing(Memory::new(), Arc::clone(&refuses)), Options::new().background(false));
+    let last = Database::over(volume.unwrap()).unwrap();
+    run(&last.connection().unwrap(), "CREATE TABLE v(x)");
+    let connection = Connection::open(place.path("plain.db")).unwrap();
+    run(&connection, "CREATE TABLE p(x)");
+    for (schema, name) in [("a", place.text("a")), ("b", last.name().to_owned())] {
+        run(&connection, &format!("ATTACH 'file:{name}?vfs=datasync' AS {schema}"));
+    }
+    refuses.store(true, Ordering::SeqCst);
+    let insert = "INSERT INTO p VALUES (1); INSERT INTO t VALUES (1); INSERT INTO v VALUES (1)";
+    assert!(connection.execute_batch(&format!("BEGIN; {insert}; COMMIT")).is_err());
+    assert_eq!(number(&connection, "SELECT count(*) FROM p"), 0);
+    match connection.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0)) {
+        Ok(rows) => assert_eq!(rows, 0, "nothing of what failed is shown"),
+        Err(error) => assert_eq!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::SystemIoFailure)),
     }
 }
 
