@@ -265,6 +265,7 @@ export class Runner {
     }
     this.#cursors.set(cursor, { held, tx });
     try {
+      if (this.#inside) Statements.inside(held);
       bind(this.#engine, held, supply.next(held, true));
     } catch (error) {
       this.#uncursor(cursor);

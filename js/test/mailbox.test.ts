@@ -169,7 +169,9 @@ test("a_statement_that_would_end_its_transaction_is_refused", async () => {
   await call({ op: "begin", id: 1 });
   await run("PUT ?", [1], { tx: 1 });
   for (const sql of ["COMMIT", " ; rollback", "-- note\nBEGIN"]) {
-    await assert.rejects(run(sql, undefined, { tx: 1 }), { kind: "Misuse", message: /commits when its function|syntax/ });
+    const refused = { kind: "Misuse", message: /commits when its function|syntax/ };
+    await assert.rejects(run(sql, undefined, { tx: 1 }), refused);
+    await assert.rejects(call({ op: "cursor", sql, params: undefined, maxRows: 10 }, { tx: 1 }), refused);
   }
   await call({ op: "rollback", id: 1 }, { tx: 1 });
   assert.deepEqual(session.values, []);
