@@ -10,7 +10,7 @@ use super::sync::lock;
 use super::writer::Receipt;
 use crate::block::{CommitId, Durability, Lsn};
 use crate::error::{Error, ErrorKind, Result, fail};
-use crate::log::plan::Op;
+use crate::log::plan::{Area, Op};
 use crate::planted::{Bug, planted};
 use crate::store::Store;
 
@@ -108,9 +108,18 @@ impl Shared {
         if *failed {
             return fail(ErrorKind::Io, format!("{}: a barrier on the log has failed", self.backend.name()));
         }
-        let done = self.backend.apply(op);
+        let done =
+            self.backend.apply(op).or_else(|error| if self.is_folded(op) { Ok(()) } else { Err(error) });
         *failed = done.is_err();
         done
+    }
+
+    /// Whether a barrier came too late: its segment was sealed, folded and removed between its plan and now. What it
+    /// was for is durable in the base then; else the segment would be there.
+    fn is_folded(&self, op: &Op) -> bool {
+        let Op::Barrier(Area::Segment(id)) = op else { return false };
+        let store = lock(&self.store);
+        *id < store.meta.body.next_segment && store.segments.iter().all(|segment| segment.record.id != *id)
     }
 
     /// Puts a durable proof of everything durable into the log.

@@ -93,10 +93,10 @@ impl Source for Medium {
 
 impl Backend for Medium {
     fn apply(&self, op: &Op) -> Result<(), Error> {
+        self.bytes.apply(op)?;
         if let Op::Barrier(Area::Segment(_)) = op {
             return self.barrier();
         }
-        self.bytes.apply(op)?;
         if let Op::Write { area: Area::Segment(_), bytes, .. } = op {
             let page = bytes.first_chunk().expect("whole pages");
             if let Ok((group, _)) = Group::decode(page) {

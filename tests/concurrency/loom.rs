@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex};
 
 use common::{Counter, Medium, Verdict, commit, options, stamp};
 use datasync::backend::memory::Memory;
-use datasync::block::{BLOCK_SIZE, BlockNo};
+use datasync::block::{BLOCK_SIZE, BlockNo, Durability};
 use datasync::error::ErrorKind;
 use datasync::planted::{Bug, plant};
 use datasync::volume::Volume;
@@ -156,6 +156,26 @@ fn failure_reported_once(bytes: &Memory, verdict: &Verdict) {
 }
 
 #[track_caller]
+/// A barrier for what an earlier segment holds while that segment is folded and removed.
+fn folded_sync(bytes: &Memory, verdict: &Verdict) {
+    let (_, volume) = opened(bytes);
+    let applied = volume.begin().and_then(|mut writer| {
+        writer.write(BlockNo(1), &[7; BLOCK_SIZE])?;
+        writer.commit(Durability::Applied)
+    });
+    verdict.hold(applied.is_ok(), || format!("{applied:?}"));
+    let syncer = {
+        let (volume, verdict) = (volume.clone(), verdict.clone());
+        thread::spawn(move || {
+            let synced = volume.sync();
+            verdict.hold(synced.is_ok(), || format!("nothing was wrong, yet {synced:?}"));
+        })
+    };
+    let folded = volume.compact();
+    verdict.hold(folded.is_ok(), || format!("the fold: {folded:?}"));
+    syncer.join().unwrap();
+}
+
 fn holds(name: &str, scene: Scene) {
     match every_schedule(scene) {
         Ok(schedules) => {
@@ -206,6 +226,11 @@ fn a_failed_barrier_poisons_for_everybody() {
 #[test]
 fn a_failure_that_is_reported_once_is_remembered() {
     holds("failure reported once", failure_reported_once);
+}
+
+#[test]
+fn a_barrier_for_a_segment_that_is_folded_meanwhile_is_no_failure() {
+    holds("sync beside a fold", folded_sync);
 }
 
 #[test]
