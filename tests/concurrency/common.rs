@@ -30,6 +30,8 @@ struct Seen {
     /// The barrier with this number fails.
     fails_at: Option<u64>,
     failed: bool,
+    /// The volume has given it back.
+    released: bool,
 }
 
 /// A medium whose barriers take time: what is written while one runs is not covered by it.
@@ -48,6 +50,12 @@ impl Medium {
     pub fn fail_barrier(&self, nth: u64) {
         let mut seen = self.seen.lock().unwrap();
         seen.fails_at = Some(seen.barriers + nth);
+    }
+
+    /// Its bytes as they are now.
+    #[cfg(feature = "loom")]
+    pub fn copy(&self) -> Memory {
+        self.bytes.copy()
     }
 
     /// The newest commit that a power cut right now would not take.
@@ -93,6 +101,9 @@ impl Source for Medium {
 
 impl Backend for Medium {
     fn apply(&self, op: &Op) -> Result<(), Error> {
+        if self.seen.lock().unwrap().released {
+            return Err(Error::new(ErrorKind::Misuse, "it was closed"));
+        }
         self.bytes.apply(op)?;
         if let Op::Barrier(Area::Segment(_)) = op {
             return self.barrier();
@@ -105,6 +116,10 @@ impl Backend for Medium {
             }
         }
         Ok(())
+    }
+
+    fn release(&self) {
+        self.seen.lock().unwrap().released = true;
     }
 
     fn name(&self) -> String {

@@ -19,7 +19,7 @@ use datasync::backend::memory::Memory;
 use datasync::block::{BLOCK_SIZE, BlockNo, Durability};
 use datasync::error::ErrorKind;
 use datasync::planted::{Bug, plant};
-use datasync::volume::Volume;
+use datasync::volume::{OpenKind, Volume};
 use loom::thread;
 
 /// Two threads at work on a volume. What breaks a promise goes to the verdict.
@@ -156,6 +156,24 @@ fn failure_reported_once(bytes: &Memory, verdict: &Verdict) {
 }
 
 #[track_caller]
+/// Background work while the volume is closed: what was closed stays closed.
+fn tended_close(bytes: &Memory, verdict: &Verdict) {
+    let (medium, volume) = opened(bytes);
+    let ready = commit(&volume, 2, 7);
+    verdict.hold(ready.is_ok(), || format!("{ready:?}"));
+    let tender = {
+        let volume = volume.clone();
+        thread::spawn(move || while let Ok(true) = volume.tend(true) {})
+    };
+    let closed = volume.close();
+    verdict.hold(closed.is_ok(), || format!("{closed:?}"));
+    let kept = medium.copy();
+    tender.join().unwrap();
+    verdict.hold(medium.copy().used() == kept.used(), || "something was written after the end".into());
+    let again = Volume::open(kept, options()).map(|volume| volume.recovery().kind);
+    verdict.hold(matches!(again, Ok(OpenKind::Clean)), || format!("closed, and found {again:?}"));
+}
+
 /// A barrier for what an earlier segment holds while that segment is folded and removed.
 fn folded_sync(bytes: &Memory, verdict: &Verdict) {
     let (_, volume) = opened(bytes);
@@ -226,6 +244,11 @@ fn a_failed_barrier_poisons_for_everybody() {
 #[test]
 fn a_failure_that_is_reported_once_is_remembered() {
     holds("failure reported once", failure_reported_once);
+}
+
+#[test]
+fn what_was_closed_stays_closed() {
+    holds("background work beside close", tended_close);
 }
 
 #[test]
