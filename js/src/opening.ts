@@ -59,7 +59,7 @@ async function openOn(
     const sign = absent ? undefined : remember(options.name, backend);
     const { engine, storage, reader } = await startAt(backend, why, options).finally(() => sign);
     if (absent) await remember(options.name, backend);
-    const recovery = camel(JSON.parse(engine.raw.recovery())) as RecoveryReport;
+    const recovery = JSON.parse(engine.raw.recovery()) as RecoveryReport;
     // ORDER: before anything is acknowledged that the browser's next start could drop.
     if (backend === "indexeddb" && recovery.kind === "unclean" && !options.readOnly && needsBallast()) await throwBallast();
     const { durability = "durable", autoSync } = options;
@@ -243,10 +243,4 @@ async function compile(url: string): Promise<WebAssembly.Module> {
   const type = response.headers.get("content-type") ?? "";
   if (type.startsWith("application/wasm")) return WebAssembly.compileStreaming(response);
   return WebAssembly.compile(await response.arrayBuffer());
-}
-
-/** The Rust side may say `torn_tail_bytes`; this side says `tornTailBytes`. */
-function camel(report: Record<string, unknown>): Record<string, unknown> {
-  const entries = Object.entries(report);
-  return Object.fromEntries(entries.map(([key, value]) => [key.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()), value]));
 }
