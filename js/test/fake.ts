@@ -278,3 +278,15 @@ export async function opened(durability: Durability = "durable") {
 export function rest(ms = 5): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
+
+/** A barrier that ends when it is told to. */
+export function gate() {
+  let open: () => void = () => {}, fail: (error: Error) => void = () => {};
+  const shut = new Promise<void>((resolve, reject) => ([open, fail] = [resolve, reject]));
+  return { wait: () => shut, open, fail };
+}
+
+/** Everything has run that waits for no timer. */
+export async function settled(): Promise<void> {
+  for (let turn = 0; turn < 5; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+}

@@ -1,14 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { decodeArrays } from "../src/wire.ts";
-import { opened, rest } from "./fake.ts";
-
-/** A barrier that ends when it is told to. */
-function gate() {
-  let open: () => void = () => {}, fail: (error: Error) => void = () => {};
-  const shut = new Promise<void>((resolve, reject) => ([open, fail] = [resolve, reject]));
-  return { wait: () => shut, open, fail };
-}
+import { gate, opened, rest } from "./fake.ts";
 
 test("answers_of_one_turn_leave_together_after_one_barrier", async () => {
   const { session, posted, send, number } = await opened();
@@ -175,80 +168,6 @@ test("a_statement_that_would_end_its_transaction_is_refused", async () => {
   }
   await call({ op: "rollback", id: 1 }, { tx: 1 });
   assert.deepEqual(session.values, []);
-});
-
-test("a_transaction_that_takes_too_long_is_rolled_back", async () => {
-  const { session, run, call } = await opened();
-  await call({ op: "begin", id: 1, timeoutMs: 20 });
-  await run("PUT ?", ["gone"], { tx: 1 });
-  const other = run("PUT ?", ["other"]);
-  await other;
-  assert.deepEqual(session.values, ["other"]);
-  await assert.rejects(run("GET", undefined, { tx: 1 }), { kind: "Expired", message: /20 ms/ });
-});
-
-test("a_transaction_that_sleeps_while_others_wait_is_rolled_back_and_told_why", async () => {
-  const { session, run, call } = await opened();
-  await call({ op: "begin", id: 1, idleMs: 20 });
-  await rest(60);
-  await run("PUT ?", ["mine"], { tx: 1 });
-  await run("PUT ?", ["other"]);
-  assert.deepEqual(session.values, ["other"], "nobody waited at first, so the sleep was no harm");
-  await assert.rejects(call({ op: "commit", id: 1 }, { tx: 1 }), { kind: "Expired", message: /use tx/ });
-});
-
-test("a_transaction_does_not_sleep_while_it_waits_for_a_barrier", async () => {
-  const { session, run, call } = await opened();
-  const barrier = gate();
-  session.barrier = barrier.wait;
-  const first = run("PUT ?", ["first"]);
-  await rest();
-  const begun = call({ op: "begin", id: 1, idleMs: 20 });
-  await rest();
-  const other = run("PUT ?", ["other"]);
-  await rest(60);
-  session.barrier = undefined;
-  barrier.open();
-  await Promise.all([first, begun]);
-  await run("PUT ?", ["mine"], { tx: 1 });
-  await call({ op: "commit", id: 1 }, { tx: 1 });
-  await other;
-  assert.deepEqual(session.values, ["first", "mine", "other"]);
-});
-
-test("a_call_of_the_transaction_that_runs_for_long_is_no_sleep", async () => {
-  const { session, run, call } = await opened();
-  await call({ op: "begin", id: 1, idleMs: 20 });
-  await run("PUT ?", ["mine"], { tx: 1 });
-  const tending = gate();
-  let tends = 0;
-  session.tend = () => (tends += 1) === 1 ? (tending.wait().then(() => false) as never) : false;
-  await rest(40);
-  assert.equal(tends, 1);
-  const step = session.step.bind(session);
-  session.step = (id, rows) => rest(60).then(() => step(id, rows)) as never;
-  // Both are heard while the worker tends.
-  const long = run("PUT ?", ["long"], { tx: 1 }), other = run("PUT ?", ["other"]);
-  tending.open();
-  await long;
-  session.step = step;
-  await call({ op: "commit", id: 1 }, { tx: 1 });
-  await other;
-  assert.deepEqual(session.values, ["mine", "long", "other"]);
-});
-
-test("calls_that_keep_coming_wait_for_no_fold_and_files_are_made_ready_all_the_same", async () => {
-  const { session, clock, run } = await opened();
-  let refills = 0;
-  session.refill = async () => (refills += 1) === 0;
-  const tends = session.tends;
-  for (let n = 0; n < 20; n += 1) {
-    clock.ms += 50;
-    await run("PUT ?", [n]);
-  }
-  assert.deepEqual([session.tends - tends, refills], [0, 4]);
-  await rest(60);
-  assert.equal(session.tends - tends, 1, "when they cease it looks whether there is something to fold");
 });
 
 test("what_a_sync_has_made_durable_is_not_called_full_for_what_comes_behind_it", async () => {
@@ -446,13 +365,6 @@ test("releasing_gives_the_storage_back_at_once", async () => {
   mailbox.hear({ type: "release" });
   assert.ok(session.released);
   assert.ok(isEnded());
-});
-
-test("background_work_is_done_when_there_is_nothing_else", async () => {
-  const { session, run } = await opened();
-  await run("PUT ?", [1]);
-  await rest(60);
-  assert.ok(session.tends > 0);
 });
 
 test("events_are_told_only_to_those_who_listen", async () => {

@@ -23,7 +23,9 @@ try {
     external: ["./worker.js"],
   });
   const files = readdirSync(out).filter((name) => name.endsWith(".test.mjs")).map((name) => join(out, name));
-  const { status } = spawnSync(process.execPath, ["--enable-source-maps", "--test", ...files], { stdio: "inherit" });
+  // A file that is silent for so long hangs: it is ended, and has failed.
+  const patience = "--test-timeout=120000";
+  const { status } = spawnSync(process.execPath, ["--enable-source-maps", "--test", patience, ...files], { stdio: "inherit" });
   process.exitCode = status ?? 1;
 } finally {
   rmSync(out, { recursive: true, force: true });
