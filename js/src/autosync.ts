@@ -4,6 +4,7 @@
 // the interval, unless it is switched off.
 
 import type { AutoSync } from "./types.ts";
+import { later } from "./waiting.ts";
 
 const INTERVAL_MS = 1000;
 const MAX_DIRTY = 100;
@@ -35,10 +36,10 @@ export class SyncTimer {
       this.#fire("dirty");
       return;
     }
-    this.#interval ??= setTimeout(() => this.#fire("timer"), policy.intervalMs ?? INTERVAL_MS);
+    this.#interval ??= later(policy.intervalMs ?? INTERVAL_MS, () => this.#fire("timer"));
     if (policy.debounceMs === undefined) return;
     clearTimeout(this.#pause);
-    this.#pause = setTimeout(() => this.#fire("timer"), policy.debounceMs);
+    this.#pause = later(policy.debounceMs, () => this.#fire("timer"));
   }
 
   /** Everything is durable. */

@@ -3,6 +3,7 @@
 // Must not know the worker. The rule it keeps: what is not known is refused, and never taken for something else.
 
 import { DataSyncError } from "./errors.ts";
+import type { AutoSync } from "./types.ts";
 
 const DURABILITIES: readonly unknown[] = ["durable", "applied", "witnessed"];
 const MODES: readonly unknown[] = ["deferred", "immediate", "exclusive"];
@@ -33,6 +34,24 @@ export function checkSignal(signal: unknown): void {
 export function checkMs(option: string, value: unknown): void {
   if (value === undefined || (typeof value === "number" && value >= 0)) return;
   throw new DataSyncError("Misuse", `${option} must be a number of milliseconds; it is ${String(value)}.`);
+}
+
+/** Throws unless `value` says when applied commits are synced. */
+export function checkAutoSync(value: unknown): void {
+  if (value === undefined || value === false) return;
+  if (typeof value !== "object" || value === null) {
+    throw new DataSyncError("Misuse", `autoSync must be false, or an object with intervalMs, maxDirty or debounceMs; it is ${String(value)}.`);
+  }
+  const { intervalMs, maxDirty, debounceMs } = value as AutoSync;
+  checkMs("autoSync.intervalMs", intervalMs);
+  checkMs("autoSync.debounceMs", debounceMs);
+  checkCount("autoSync.maxDirty", maxDirty);
+}
+
+/** Throws unless `option` is left out or a number from 1 on. */
+export function checkCount(option: string, value: unknown): void {
+  if (value === undefined || (typeof value === "number" && value >= 1)) return;
+  throw new DataSyncError("Misuse", `${option} must be a number, at least 1; it is ${String(value)}.`);
 }
 
 /** Throws unless `call` can be called. */

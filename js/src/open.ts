@@ -3,7 +3,7 @@
 // The rule it keeps: either a database that is open, recovered and alone on its storage, or an error and no
 // worker left behind.
 
-import { checkDurability, checkSignal, oneOf } from "./checks.ts";
+import { checkAutoSync, checkDurability, checkSignal, oneOf } from "./checks.ts";
 import { aborted } from "./client.ts";
 import { Database } from "./database.ts";
 import { asError, DataSyncError } from "./errors.ts";
@@ -84,6 +84,7 @@ function checked(options: OpenOptions): Pick<OpenOptions, "signal" | "workerUrl"
   if (rest.wait !== undefined && typeof rest.wait !== "boolean" && !(Number.isSafeInteger(rest.wait) && rest.wait >= 0)) {
     throw new DataSyncError("Misuse", `wait must be true, false or a whole number of milliseconds; it is ${String(rest.wait)}.`);
   }
+  checkAutoSync(rest.autoSync);
   checkSignal(signal);
   for (const name of ["segmentBytes", "logCapBytes", "cacheBytes", "residentLimitBytes"] as const) {
     const value = rest[name];

@@ -5,6 +5,7 @@
 
 import { DataSyncError } from "./errors.ts";
 import type { Call, Op } from "./protocol.ts";
+import { later } from "./waiting.ts";
 
 /** How long a transaction may do nothing while others wait, ms. */
 const IDLE_MS = 10_000;
@@ -55,7 +56,7 @@ export class Ownership {
     const { timeoutMs, idleMs = IDLE_MS } = limits;
     const late = () =>
       this.#expire(id, new DataSyncError("Expired", `The transaction was not over after ${timeoutMs} ms and was rolled back.`));
-    const limit = timeoutMs === undefined ? undefined : setTimeout(late, timeoutMs);
+    const limit = timeoutMs === undefined ? undefined : later(timeoutMs, late);
     this.#owner = { id, idleMs, limit, idle: undefined };
   }
 
@@ -82,7 +83,7 @@ export class Ownership {
         `The transaction did nothing for ${owner.idleMs} ms while other calls waited, and was rolled back. ` +
           "Inside transaction(async tx => ...) use tx: calls on the database itself wait until the transaction is over.",
       ));
-    owner.idle = setTimeout(asleep, owner.idleMs);
+    owner.idle = later(owner.idleMs, asleep);
   }
 
   /** The owner has said something. */

@@ -68,9 +68,9 @@ export interface OpenOptions {
 
 /** When applied commits are made durable without being asked. */
 export interface AutoSync {
-  /** At most so long after the first undurable commit, ms. Default 1000. */
+  /** At most so long after the first undurable commit, ms. Default 1000; `Infinity`: whatever time goes by. */
   intervalMs?: number;
-  /** At once when so many commits are undurable. Default 100. */
+  /** At once when so many commits are undurable. Default 100; `Infinity`: however many there are. */
   maxDirty?: number;
   /** When no commit came for so long, ms. Default: not looked at. */
   debounceMs?: number;
@@ -133,9 +133,9 @@ export interface BatchResult extends RunResult {
 export interface TransactionSettings {
   /** SQLite's kinds of BEGIN. Default `immediate`: a transaction that will write. */
   mode?: "deferred" | "immediate" | "exclusive";
-  /** Rolled back when it is not over after so long, ms. Default: no limit. */
+  /** Rolled back when it is not over after so long, ms. Default: no limit, as `Infinity`. */
   timeoutMs?: number;
-  /** Rolled back when it did nothing for so long while others wait, ms. Default 10000. */
+  /** Rolled back when it did nothing for so long while others wait, ms. Default 10000; `Infinity`: never. */
   idleMs?: number;
   /** What the commit's acknowledgement means. */
   durability?: Durability;

@@ -2,6 +2,14 @@
 //
 // Must not know what is asked for. The rule it keeps: nobody waits for ever, and what comes too late holds nothing.
 
+/** What `setTimeout` can count to, ms: beyond it, it fires at once. */
+const COUNTS_TO_MS = 2 ** 31 - 1;
+
+/** Calls `call` in so many milliseconds; in more than timers count to (24.8 days, `Infinity`): never. */
+export function later(ms: number, call: () => void): ReturnType<typeof setTimeout> | undefined {
+  return ms <= COUNTS_TO_MS ? setTimeout(call, ms) : undefined;
+}
+
 /** Fails with `late` if `result` takes longer than so many milliseconds; without it with a `TimeoutError`. */
 export async function inTime<T>(ms: number, result: Promise<T>, late?: Error): Promise<T> {
   let timer;

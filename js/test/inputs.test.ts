@@ -18,6 +18,9 @@ test("options_that_are_wrong_are_refused_before_a_worker_is_started", async () =
     [{ name: "t", wait: NaN }, /wait/], [{ name: "t", signal: {} }, /AbortSignal/], [{ name: "t", readOnly: "false" }, /readOnly/],
     [{ name: "t", create: 0 }, /create/], [{ name: "t", foreignKeys: "off" }, /foreignKeys/], [{ name: "t", workerUrl: "http://" }, /workerUrl/],
     [{ name: "t", wasmUrl: "http://" }, /wasmUrl/], [{ name: "t", durability: "full" }, /durability/],
+    [{ name: "t", autoSync: true }, /autoSync/], [{ name: "t", autoSync: 1000 }, /autoSync/], [{ name: "t", autoSync: null }, /autoSync/],
+    [{ name: "t", autoSync: { intervalMs: "1000" } }, /autoSync\.intervalMs/], [{ name: "t", autoSync: { debounceMs: -1 } }, /autoSync\.debounceMs/],
+    [{ name: "t", autoSync: { maxDirty: 0 } }, /autoSync\.maxDirty/], [{ name: "t", autoSync: { maxDirty: NaN } }, /autoSync\.maxDirty/],
   ];
   for (const [options, words] of wrong) await assert.rejects(open(options as never), misuse(words), JSON.stringify(options));
 });

@@ -2,7 +2,8 @@
 
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
-import { gate, opened, settled } from "./fake.ts";
+import { SyncTimer } from "../src/autosync.ts";
+import { gate, opened, rest, settled } from "./fake.ts";
 
 /** Timers of this test; the clock moves when it is told to, and what it woke has then run. */
 function timers(t: TestContext): (ms: number) => Promise<void> {
@@ -103,4 +104,24 @@ test("calls_that_keep_coming_wait_for_no_fold_and_files_are_made_ready_all_the_s
   assert.deepEqual([session.tends - tends, refills], [0, 4]);
   for (let nap = 0; nap < 2; nap += 1) await pass(20);
   assert.equal(session.tends - tends, 1, "when they cease it looks whether there is something to fold");
+});
+
+test("a_limit_that_no_timer_counts_to_is_none", async () => {
+  // With timers of the machine: others forget that they cannot count so far.
+  const { session, run, call } = await opened();
+  for (const ms of [Infinity, 2 ** 31]) {
+    await call({ op: "begin", id: ms, timeoutMs: ms, idleMs: ms });
+    const other = run("PUT ?", ["other"]);
+    await rest();
+    await run("PUT ?", ["mine"], { tx: ms });
+    await call({ op: "commit", id: ms }, { tx: ms });
+    await other;
+  }
+  assert.deepEqual(session.values, ["mine", "other", "mine", "other"]);
+  const timer = new SyncTimer({ intervalMs: Infinity, debounceMs: 2 ** 31, maxDirty: Infinity });
+  let synced = 0;
+  timer.start(() => (synced += 1));
+  timer.dirty(1e6);
+  await rest();
+  assert.equal(synced, 0);
 });
