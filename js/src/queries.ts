@@ -35,8 +35,8 @@ export interface Port {
   check(): void;
 }
 
-/** Calls `op` through `port`. Throws synchronously only what `check` throws. */
-export function callOn<K extends Op>(
+/** Calls `op` through `port`, before it returns: calls are in the order in which they were made. Never throws, but rejects. */
+export async function callOn<K extends Op>(
   port: Port, op: K, args: Args<K>, options: CallOptions = {}, transfer: Transferable[] = [],
 ): Promise<Result<K>> {
   port.check();

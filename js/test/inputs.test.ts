@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Client } from "../src/client.ts";
+import { Database } from "../src/database.ts";
 import { DataSyncError } from "../src/errors.ts";
 import { destroy, importStore, open } from "../src/open.ts";
 import { iterateOn, type Port } from "../src/queries.ts";
@@ -76,6 +77,17 @@ test("a_call_that_cannot_be_sent_takes_none_of_its_turn_with_it", async () => {
   const answers = [1, 3].map((id) => ({ id, ok: id }));
   worker.onmessage?.({ data: { type: "answers", answers } } as MessageEvent);
   assert.deepEqual([await calls[0], await calls[2]], [1, 3]);
+});
+
+test("what_may_not_be_called_rejects_and_never_throws", async () => {
+  const { client: one, sent } = client();
+  const db = new Database(one, { name: "t", backend: "memory", recovery: {} as never, integers: "auto", durability: "durable" });
+  for (const call of [db.stats(), db.exec("GET"), db.sync()]) call.catch(() => {});
+  await Promise.resolve();
+  const ops = sent.flatMap(({ calls }) => calls.map(({ request }) => request.op));
+  assert.deepEqual([sent.length, ops], [1, ["stats", "run", "sync"]], "in one message, in their order");
+  one.terminate("the test is over");
+  for (const call of ["stats", "sync", "verify", "exportStore", "storage"] as const) await assert.rejects(db[call](), { kind: "Closed" }, call);
 });
 
 test("what_a_call_asks_for_is_known_or_refused", async () => {

@@ -551,7 +551,7 @@ export const promises = {
     equal((await last).changes, 1, "what was called before is finished:");
     equal(db.closed, true);
     for (const call of [() => db.exec("SELECT 1"), () => statement.all(), () => db.transaction(() => {}), () => db.stats()]) {
-      await fails(Promise.resolve().then(call), "Closed");
+      await fails(call(), "Closed");
     }
     await statement.finalize();
   },
