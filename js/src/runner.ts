@@ -5,9 +5,10 @@
 
 import type { Engine } from "./engine.ts";
 import { DataSyncError } from "./errors.ts";
+import { Exports } from "./exports.ts";
 import type { Args, Mode, Op, Request, Result, Want, WireItem, WireResult, WireRows, WireStep } from "./protocol.ts";
 import { bind, order, Statements, Supply, type Held } from "./statements.ts";
-import type { ApplyResult, OnConflict, RunResult, Stats, StoreFile, VerifyReport } from "./types.ts";
+import type { ApplyResult, OnConflict, RunResult, Stats, VerifyReport } from "./types.ts";
 import { decodeArrays, encode, head } from "./wire.ts";
 
 const CHUNK_ROWS = 0x7fff_ffff;
@@ -31,11 +32,9 @@ export class Runner {
   readonly #engine: Engine;
   readonly #breathe: (stoppable: boolean) => Promise<void>;
   readonly #statements: Statements;
+  readonly #exports: Exports;
   readonly #cursors = new Map<number, Cursor>();
   #lastCursor = 0;
-  /** The number of the export under way. */
-  #exporting: number | undefined;
-  #lastExport = 0;
   #importing = false;
   /** What the connection does with its commits, and what the call at hand wants of its own. */
   #witnessed = false;
@@ -54,6 +53,7 @@ export class Runner {
     this.#engine = engine;
     this.#breathe = breathe;
     this.#statements = new Statements(engine);
+    this.#exports = new Exports(engine);
   }
 
   /** Runs `op` for the transaction `tx`, or for nobody's. `witnessed`: what it commits is to be that durable. */
@@ -93,14 +93,14 @@ export class Runner {
     invert: async ({ changes }) => this.#engine.raw.invert(changes),
     stats: async () => this.status(),
     verify: () => this.#verify(),
-    exportStart: () => this.#exportStart(),
-    exportRead: ({ exporting, offset, length }) => this.#exportRead(exporting, offset, length),
-    exportEnd: async ({ exporting }) => this.#exportEnd(exporting),
+    exportStart: () => this.#exports.start(),
+    exportRead: ({ exporting, offset, length }) => this.#exports.read(exporting, offset, length),
+    exportEnd: async ({ exporting }) => this.#exports.end(exporting),
     importStart: ({ bytes }) => this.#importStart(bytes),
     importWrite: async ({ bytes }) => void (await this.#engine.call("importWrite", bytes)),
     importEnd: () => this.#importEnd(),
     importCancel: () => this.#importCancel(),
-    exportStore: () => this.#exportStore(),
+    exportStore: () => this.#exports.storeFiles(),
     close: () => this.#close(),
   };
 
@@ -402,28 +402,9 @@ export class Runner {
     }
   }
 
-  async #exportStart(): Promise<Result<"exportStart">> {
-    if (this.#exporting !== undefined) throw new DataSyncError("Busy", "An export is under way. Wait for it to end, or cancel its stream.");
-    const bytes = await this.#engine.call("exportStart");
-    this.#exporting = ++this.#lastExport;
-    return { exporting: this.#exporting, bytes };
-  }
-
-  async #exportRead(exporting: number, offset: number, length: number): Promise<Uint8Array> {
-    if (exporting === this.#exporting) return this.#engine.call("exportRead", offset, length);
-    // Another one may have begun since: its bytes are of another state.
-    throw new DataSyncError("Expired", "This export is over, because an import replaced the database. Export it again.");
-  }
-
-  #exportEnd(exporting = this.#exporting): undefined {
-    if (exporting === undefined || exporting !== this.#exporting) return;
-    this.#engine.raw.exportEnd();
-    this.#exporting = undefined;
-  }
-
   async #importStart(bytes: number): Promise<undefined> {
     if (this.inTransaction()) throw new DataSyncError("Misuse", "A transaction is open. End it, then import.");
-    this.#exportEnd();
+    this.#exports.end();
     for (const cursor of [...this.#cursors.keys()]) this.#uncursor(cursor);
     this.#statements.changed();
     await this.#engine.call("importStart", bytes);
@@ -446,24 +427,9 @@ export class Runner {
     this.#statements.changed();
   }
 
-  async #exportStore(): Promise<StoreFile[]> {
-    const files = JSON.parse(await this.#engine.call("storeFiles")) as { name: string; bytes: number }[];
-    const out: StoreFile[] = [];
-    for (const { name, bytes } of files) {
-      const whole = new Uint8Array(bytes);
-      for (let at = 0; at < bytes; at += CHUNK_BYTES) {
-        whole.set(await this.#engine.call("storeRead", name, at, Math.min(CHUNK_BYTES, bytes - at)), at);
-      }
-      out.push({ name, bytes: whole });
-    }
-    // ORDER: after everything was read. Raw bytes say not whose they are; who is the owner now was it all the time.
-    await this.#engine.owned();
-    return out;
-  }
-
   async #close(): Promise<undefined> {
     for (const cursor of [...this.#cursors.keys()]) this.#uncursor(cursor);
-    this.#exportEnd();
+    this.#exports.end();
     let failed: unknown;
     try {
       if (this.inTransaction()) await this.#plain("ROLLBACK");
