@@ -190,7 +190,7 @@ export class Mailbox {
       return answer;
     };
     const joined = await join(runner, next, execute).catch((error: unknown) => {
-      const all = calls.map(({ id }): Outgoing => ({ answer: { id, error: partsOf(error) }, transfer: [], now: true }));
+      const all = calls.map(({ id }): Outgoing => ({ answer: { id, error: partsOf(error) }, transfer: [], now: true, commits: false }));
       return { answers: all, error };
     });
     if (this.#dead) return [];
@@ -218,15 +218,19 @@ export class Mailbox {
     const now = durability === "applied";
     try {
       const ok = await this.#execute(call);
-      return { answer: { id: call.id, ok }, transfer: transfersOf(ok), now };
+      return { answer: { id: call.id, ok }, transfer: transfersOf(ok), now, commits: this.#hasCommitted() };
     } catch (thrown) {
       this.#trap(thrown);
       const error = await this.#reason(thrown);
       if (call.id === 0) this.#herald.error(asError(error));
-      return { answer: { id: call.id, error: partsOf(error) }, transfer: [], now };
+      return { answer: { id: call.id, error: partsOf(error) }, transfer: [], now, commits: this.#hasCommitted() };
     } finally {
       this.#running = undefined;
     }
+  }
+
+  #hasCommitted(): boolean {
+    return this.#runner?.hasCommitted() ?? false;
   }
 
   /**
@@ -344,7 +348,7 @@ export class Mailbox {
     const now = this.#settling ? turn.filter((outgoing) => outgoing.now) : turn;
     if (now.length > 0) this.#post(now);
     if (now.length === turn.length) {
-      this.#session?.autoSync.dirty(now.length);
+      this.#session?.autoSync.dirty(now.filter(({ commits }) => commits).length);
       return;
     }
     this.#herald.cause = "answer";
@@ -439,7 +443,7 @@ export class Mailbox {
     if (at < 0) return;
     this.#queue.splice(at, 1);
     const error = partsOf(cancelled("before it began; nothing was changed"));
-    this.#post([{ answer: { id, error }, transfer: [], now: true }]);
+    this.#post([{ answer: { id, error }, transfer: [], now: true, commits: false }]);
   }
 
   /** Rolls the transaction `id` back, before anything else. */

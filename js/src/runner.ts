@@ -17,7 +17,7 @@ const BEGIN: Record<Mode, string> = { deferred: "BEGIN", immediate: "BEGIN IMMED
 
 const KIND_OF_TABLE = "SELECT type FROM pragma_table_list WHERE schema = 'main' AND name = ? COLLATE NOCASE";
 
-/** Operations that may end in a commit. */
+/** Operations that may end in a commit, if they belong to no transaction or end it. */
 const COMMITS: ReadonlySet<Op> = new Set<Op>(["run", "statement", "cursor", "fetch", "commit", "batch", "apply"]);
 
 /** What runs here: every operation on an open database. */
@@ -45,8 +45,9 @@ export class Runner {
   #batching = false;
   /** The last rowid before a shared transaction. */
   #joinedFrom = 0n;
-  /** The call has changed something that stopping it would not undo. */
+  /** The call has changed something, and is one that may end in a commit. */
   #changed = false;
+  #commits = false;
 
   /** `breathe` lets messages in between two chunks, and throws when a call that is `stoppable` is no longer wanted. */
   constructor(engine: Engine, breathe: (stoppable: boolean) => Promise<void>) {
@@ -68,7 +69,15 @@ export class Runner {
     this.#wanted = witnessed;
     this.#inside = tx !== undefined;
     this.#changed = false;
+    this.#commits = op === "commit" || op === "importEnd" || (tx === undefined && COMMITS.has(op));
     return handler(args, tx);
+  }
+
+  /** Whether anything may have been committed since this was asked last. */
+  hasCommitted(): boolean {
+    const changed = this.#commits && this.#changed;
+    this.#changed = false;
+    return changed;
   }
 
   readonly #handlers: Handlers = {
@@ -168,7 +177,7 @@ export class Runner {
         if (keep === "all") steps.push(step);
         else if (rows) steps = [step];
         changes += done.changes;
-        if (!last) await this.#breathe(!this.#changed);
+        if (!last) await this.#pause();
       }
     } catch (error) {
       // A transaction that a script has begun does not outlive its failure: others' calls would run in it.
@@ -185,14 +194,18 @@ export class Runner {
       if (this.#inside) Statements.inside(held);
       bind(this.#engine, held, supply.next(held, last));
       const before = raw.totalChanges();
-      // A batch is rolled back as a whole; nothing else is: what has changed something runs to its end.
-      if (!Statements.looks(held) && !this.#batching) this.#changed = true;
+      if (!Statements.looks(held)) this.#changed = true;
       const rows = await this.#rows(held, want);
       const changes = raw.totalChanges() === before ? 0 : raw.changes();
       return { changes, lastInsertRowid: shrink(raw.lastInsertRowid()), rows };
     } finally {
       this.#statements.give(held);
     }
+  }
+
+  /** Between two chunks. A batch is rolled back as a whole; nothing else is: what has changed something runs to its end. */
+  #pause(): Promise<void> {
+    return this.#breathe(this.#batching || !this.#changed);
   }
 
   /** Steps `held` to its end. What fails on the way resets it. */
@@ -211,7 +224,7 @@ export class Runner {
           this.#engine.raw.reset(id);
           break;
         }
-        await this.#breathe(!this.#changed);
+        await this.#pause();
       }
     } catch (error) {
       this.#reset(id);
@@ -414,6 +427,7 @@ export class Runner {
   async #importEnd(): Promise<undefined> {
     await this.#engine.call("importEnd", this.#wanted);
     this.#importing = false;
+    this.#changed = true;
     // It came with a new connection.
     this.#witnessed = false;
     this.#statements.changed();

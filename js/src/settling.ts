@@ -14,6 +14,8 @@ export interface Outgoing {
   transfer: Transferable[];
   /** It promises nothing about durability, and does not wait. */
   now: boolean;
+  /** Its call may have committed something. */
+  commits: boolean;
 }
 
 /** What is told after a barrier: how long it took, ms. */
@@ -107,7 +109,7 @@ export class Settling {
 export function failed(batch: Outgoing[], thrown: unknown): Outgoing[] {
   const error = partsOf(thrown);
   return batch.map((outgoing) => {
-    const { answer, now } = outgoing;
-    return "error" in answer ? outgoing : { answer: { id: answer.id, error }, transfer: [], now };
+    const { answer } = outgoing;
+    return "error" in answer ? outgoing : { ...outgoing, answer: { id: answer.id, error }, transfer: [] };
   });
 }

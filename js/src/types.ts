@@ -70,7 +70,7 @@ export interface OpenOptions {
 export interface AutoSync {
   /** At most so long after the first undurable commit, ms. Default 1000; `Infinity`: whatever time goes by. */
   intervalMs?: number;
-  /** At once when so many commits are undurable. Default 100; `Infinity`: however many there are. */
+  /** At once when so many calls that may have committed are undurable. Default 100; `Infinity`: however many there are. */
   maxDirty?: number;
   /** When no commit came for so long, ms. Default: not looked at. */
   debounceMs?: number;

@@ -94,6 +94,27 @@ test("applied_answers_do_not_wait_and_are_synced_soon", async () => {
   assert.equal(session.settles, 2, "at a hundred undurable ones, without being asked");
 });
 
+test("only_what_may_have_committed_counts_as_undurable", async () => {
+  const { session, run, call } = await opened("applied");
+  await run("PUT ?", [1]);
+  for (let n = 0; n < 100; n += 1) await run("SELECT");
+  await call({ op: "begin", id: 1 });
+  for (let n = 0; n < 100; n += 1) await run("PUT ?", [n], { tx: 1 });
+  await call({ op: "commit", id: 1 }, { tx: 1 });
+  const items = Array.from({ length: 100 }, (_, n) => ({ sql: "PUT ?", params: [n] }));
+  await call({ op: "batch", items, mode: "immediate" });
+  for (let n = 0; n < 95; n += 1) await run("PUT ?", [n]);
+  await call({ op: "importStart", id: 2, bytes: 1 });
+  await call({ op: "importWrite", bytes: new Uint8Array(1) }, { tx: 2 });
+  await call({ op: "importEnd" }, { tx: 2 });
+  await call({ op: "storage" });
+  await rest();
+  assert.equal(session.settles, 0, "99 calls: one each for the transaction, the batch, and the import");
+  await run("PUT ?", [1]);
+  await rest();
+  assert.equal(session.settles, 1);
+});
+
 test("a_witnessed_commit_is_asked_for_once_and_taken_back", async () => {
   const { session, run } = await opened();
   await run("PUT ?", [1], { durability: "witnessed" });
