@@ -11,6 +11,9 @@ export interface Numbers {
   status(): Stats;
 }
 
+/** Events that come of numbers. */
+const NUMBERED = ["commit", "sync", "compaction"] as const;
+
 /** Tells the page's listeners. */
 export class Herald {
   /** Why the next sync happens. */
@@ -31,12 +34,13 @@ export class Herald {
 
   /** From now on the page listens to `events`. */
   watch(events: readonly (keyof DatabaseEvents)[], numbers: Numbers | undefined): void {
-    const before = this.#watched.size;
+    const counted = this.#hears(...NUMBERED);
     this.#watched = new Set(events);
     if (this.#asked !== undefined) this.wanted(this.#asked);
-    if (!numbers || before > 0) return;
+    if (!numbers || counted || !this.#hears(...NUMBERED)) return;
     try {
-      this.#look(numbers);
+      // What is so already is no news.
+      this.#durable = this.#look(numbers).durable;
     } catch {
       // The session is in the middle of a call; the next turn looks.
     }
@@ -45,12 +49,11 @@ export class Herald {
   /** Something was executed. */
   turn(numbers: Numbers): void {
     this.#numbers = numbers;
-    if (!this.#hears("commit", "compaction")) return;
+    if (!this.#hears(...NUMBERED)) return;
     const committed = this.#committed, folds = this.#folds, bytes = this.#bytes;
     const now = this.#look(numbers);
     if (now.committed > committed && this.#watched.has("commit")) {
-      const data = { committed: now.committed, durable: Math.min(now.durable, this.#durable), bytes: this.#bytes - bytes };
-      this.#post({ name: "commit", data });
+      this.#post({ name: "commit", data: { committed: now.committed, durable: now.durable, bytes: this.#bytes - bytes } });
     }
     if (now.folds > folds && this.#watched.has("compaction")) {
       this.#post({ name: "compaction", data: { folds: now.folds, logBytes: now.logBytes, segments: now.segments } });
@@ -59,7 +62,7 @@ export class Herald {
 
   /** A barrier is over. */
   synced(ms: number): void {
-    if (!this.#numbers || !this.#hears("sync", "commit")) return;
+    if (!this.#numbers || !this.#hears(...NUMBERED)) return;
     const durable = this.#durable;
     const now = this.#numbers.status();
     this.#durable = now.durable;
@@ -87,7 +90,6 @@ export class Herald {
     const now = numbers.status();
     this.#numbers = numbers;
     this.#committed = now.committed;
-    this.#durable = Math.max(this.#durable, 0);
     this.#folds = now.folds;
     this.#bytes = Number(now["bytesAppended"] ?? 0);
     return now;

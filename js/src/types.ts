@@ -279,7 +279,7 @@ export interface DatabaseInfo {
 
 /** What a database tells on its own. */
 export interface DatabaseEvents {
-  /** Commits became visible. */
+  /** Commits became visible: the highest of them, the highest that is durable by then, and the bytes they took in the log. */
   commit: { committed: number; durable: number; bytes: number };
   /** Commits became durable; `ms` is how long it took. */
   sync: { committed: number; durable: number; ms: number; cause: "answer" | "timer" | "dirty" | "call" | "close" };

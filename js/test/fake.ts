@@ -157,7 +157,8 @@ export class FakeSession {
   /** Rejects when another tab has taken the database over. */
   owned: () => Promise<void> = async () => {};
   status(): string {
-    return JSON.stringify({ committed: this.values.length, durable: this.durable, folds: 0, logBytes: 0, segments: 1 });
+    const committed = this.values.length;
+    return JSON.stringify({ committed, durable: this.durable, folds: 0, logBytes: 0, segments: 1, bytesAppended: 100 * committed });
   }
   totalChanges(): number {
     return this.#changes;

@@ -398,6 +398,24 @@ test("events_are_told_only_to_those_who_listen", async () => {
   assert.deepEqual(names, ["commit", "sync"]);
 });
 
+test("events_tell_what_is_new_since_somebody_listens", async () => {
+  const { run, posted, mailbox, call } = await opened();
+  const told = () => posted.splice(0).flatMap((message) => (message.type === "event" ? [message.event] : []));
+  for (const n of [1, 2, 3]) await run("PUT ?", [n]);
+  mailbox.hear({ type: "watch", events: ["wanted"] });
+  await run("PUT ?", [4]);
+  mailbox.hear({ type: "watch", events: ["wanted", "commit", "sync"] });
+  told();
+  await run("SELECT");
+  await call({ op: "sync" });
+  assert.deepEqual(told(), [], "nothing was committed, and nothing became durable");
+  await run("PUT ?", [5]);
+  const [commit, sync, ...others] = told() as { name: string; data: { [number: string]: unknown } }[];
+  assert.deepEqual(commit, { name: "commit", data: { committed: 5, durable: 4, bytes: 100 } });
+  const { ms, ...data } = sync!.data;
+  assert.deepEqual([sync!.name, data, typeof ms, others], ["sync", { committed: 5, durable: 5, cause: "answer" }, "number", []]);
+});
+
 test("a_changing_statement_whose_rows_stream_is_over_before_the_first_row_leaves", async () => {
   const { session, call } = await opened();
   const first = await call({ op: "cursor", sql: "PUT ?", params: [1], maxRows: 1 } as never);
