@@ -82,11 +82,12 @@ function missingIndexedDb(): DataSyncError | undefined {
   return environment("IndexedDB is missing or blocked: a private window, or site data blocked in the settings. Allow this site to store data.");
 }
 
-/** The error of a worker that could not be started at all. */
-export function workerFailed(url: string, reason: string): DataSyncError {
+/** The error of a worker that could not be started at all; `failures` says what was tried, and how each ended. */
+export function workerFailed(failures: string, cause: unknown): DataSyncError {
   return environment(
-    `The worker could not be started (${url}: ${reason}). With a Content-Security-Policy, allow worker-src 'self' blob: ` +
+    `The worker could not be started (${failures}). With a Content-Security-Policy, allow worker-src 'self' blob: ` +
       "and script-src 'self' 'wasm-unsafe-eval'; or serve datasync/dist/worker.js yourself and pass its address as workerUrl.",
+    cause,
   );
 }
 
@@ -104,8 +105,8 @@ export function wasmFailed(error: unknown): DataSyncError {
   );
 }
 
-function environment(message: string): DataSyncError {
-  return new DataSyncError("Environment", message);
+function environment(message: string, cause?: unknown): DataSyncError {
+  return new DataSyncError("Environment", message, { cause });
 }
 
 function nameOf(error: unknown): string {
