@@ -11,15 +11,15 @@ const MAX_DIRTY = 100;
 
 /** The timer of one database. */
 export class SyncTimer {
-  readonly #policy: AutoSync | undefined;
+  readonly #policy: AutoSync | false;
   #sync: (cause: "timer" | "dirty") => void = () => {};
   #interval: ReturnType<typeof setTimeout> | undefined;
   #pause: ReturnType<typeof setTimeout> | undefined;
   #count = 0;
 
   /** `false`: never without being asked. */
-  constructor(policy: AutoSync | false | undefined) {
-    this.#policy = policy === false ? undefined : (policy ?? {});
+  constructor(policy: AutoSync | false) {
+    this.#policy = policy;
   }
 
   /** From now on `sync` is called when it is time. */

@@ -3,7 +3,7 @@
 // Must not know the worker's inside, nor how it was started. The rule it keeps: after `close`, or when the
 // worker is gone, every call says so at once.
 
-import { checkFunction, checkMode } from "./checks.ts";
+import { checkFunction } from "./checks.ts";
 import type { Client } from "./client.ts";
 import { DataSyncError, errorOf } from "./errors.ts";
 import { Listeners, type Listener } from "./events.ts";
@@ -77,7 +77,6 @@ export class Database extends Queries {
   async batch(
     items: readonly BatchItem[], options: CallOptions & Pick<TransactionSettings, "mode"> = {},
   ): Promise<BatchResult[]> {
-    checkMode(options.mode);
     const wired = itemsToWire(items);
     const transfer = wired.flatMap((item) => (item.rows === undefined ? [] : [item.rows.buffer as ArrayBuffer]));
     const args = { items: wired, mode: options.mode ?? "immediate" };

@@ -15,6 +15,6 @@ export type { ImportSource } from "./transfer.ts";
 export type { Listener } from "./events.ts";
 export type {
   ApplyOptions, ApplyResult, AutoSync, Backend, BatchItem, BatchResult, Bindable, CallOptions, DatabaseEvents, DatabaseInfo,
-  Durability, ExecResult, ImportOptions, Integers, OnConflict, OpenOptions, Params, Progress, QueryOptions, RecoveryReport,
+  Durability, ExecResult, ImportOptions, ImportStoreOptions, Integers, OnConflict, OpenOptions, Params, Progress, QueryOptions, RecoveryReport,
   Row, RunResult, ScriptStep, SessionOptions, SqlValue, Stats, StorageInfo, StoreFile, TransactionSettings, VerifyReport,
 } from "./types.ts";

@@ -48,8 +48,8 @@ export interface Session {
 /** What the mailbox needs of the world. */
 export interface World {
   post(message: FromWorker, transfer: Transferable[]): void;
-  /** Runs `open` or `importStore`. `importStore` gives no session. */
-  begin(call: Call, wanted: (by: string) => void): Promise<{ session?: Session; answer: unknown }>;
+  /** Runs `open` or `importStore`, which gives no session. `breathe` throws when the call is no longer wanted. */
+  begin(call: Call, wanted: (by: string) => void, breathe: () => Promise<void>): Promise<{ session?: Session; answer: unknown }>;
   /** What the wasm had to say before it trapped. */
   lastWords(): string | undefined;
   /** A clock, ms. */
@@ -302,7 +302,7 @@ export class Mailbox {
 
   async #open(call: Call): Promise<unknown> {
     if (this.#session) throw new DataSyncError("Misuse", 'A message came out of order: a second "open".');
-    const { session, answer } = await this.#world.begin(call, (by) => this.#herald.wanted(by));
+    const { session, answer } = await this.#world.begin(call, (by) => this.#herald.wanted(by), () => this.#breathe(true));
     if (!session) return answer;
     const { engine } = session;
     this.#session = session;
@@ -428,7 +428,7 @@ export class Mailbox {
   /** Lets messages in now and then. `stoppable`: stopping the call here leaves nothing of it behind. */
   async #breathe(stoppable: boolean): Promise<void> {
     const stop = () => {
-      if (this.#cancelled && stoppable) throw cancelled("between two chunks of its rows; nothing of it stays");
+      if (this.#cancelled && stoppable) throw cancelled("between two chunks; nothing of it stays");
     };
     stop();
     if (this.#world.now() - this.#begun <= TURN_MS) return;

@@ -12,7 +12,7 @@ import { missing, wasmFailed } from "./environment.ts";
 import { take, type Lock } from "./lock.ts";
 import type { Session } from "./mailbox.ts";
 import { isIn, lockOf } from "./places.ts";
-import type { Opening, WireOptions, WireStorage } from "./protocol.ts";
+import type { Importing, Opening, WireOptions, WirePlace, WireStorage } from "./protocol.ts";
 import { Reader } from "./reader.ts";
 import type { Backend, RecoveryReport, StoreFile } from "./types.ts";
 import { forget, mourn, remember } from "./witness.ts";
@@ -50,7 +50,7 @@ async function openOn(
   choice: Choice, options: WireOptions, wanted: (by: string) => void, loading: Promise<void>,
 ): Promise<Session> {
   const { backend, why, free } = choice;
-  const lock = await lockFor(choice, options, wanted);
+  const lock = await lockFor(choice, options.name, options.wait, wanted);
   try {
     const absent = backend !== "memory" && !(await isIn(options.name, backend));
     if (absent) await mourn(options.name, free ? ["opfs", "indexeddb"] : [backend]);
@@ -62,7 +62,7 @@ async function openOn(
     const recovery = JSON.parse(engine.raw.recovery()) as RecoveryReport;
     // ORDER: before anything is acknowledged that the browser's next start could drop.
     if (backend === "indexeddb" && recovery.kind === "unclean" && !options.readOnly && needsBallast()) await throwBallast();
-    const { durability = "durable", autoSync } = options;
+    const { durability, autoSync } = options;
     const answer = { backend, recovery };
     const leave = () => {
       reader?.close();
@@ -75,19 +75,21 @@ async function openOn(
   }
 }
 
-/** Makes a database of a store's raw files. */
-export async function importFiles({ options, module, files }: Opening & { files: StoreFile[] }): Promise<{ backend: Backend }> {
+/** Makes a database of a store's raw files. `breathe` lets messages in, and throws when it is no longer wanted. */
+export async function importFiles(
+  { options, module, files }: Importing, breathe: () => Promise<void>,
+): Promise<{ backend: Backend }> {
   const loading = load(module, options.wasmUrl, () => {});
   loading.catch(() => {});
   const choice = await choose(options);
   const { backend } = choice;
-  const lock = await lockFor(choice, options, () => {});
+  const lock = await lockFor(choice, options.name, false, () => {});
   try {
     await loading;
     // ORDER: before the sign is taken away, which a database that stays must keep.
     if (backend !== "memory" && (await isIn(options.name, backend))) throw isThere(options.name, backend);
     await forget(options.name, backend);
-    await writeFiles(backend, options.name, files);
+    await writeFiles(backend, options.name, files, breathe);
     await remember(options.name, backend);
     return { backend };
   } finally {
@@ -110,12 +112,15 @@ export function lastWords(): string | undefined {
   }
 }
 
-async function writeFiles(backend: Backend, name: string, files: StoreFile[]): Promise<void> {
+async function writeFiles(backend: Backend, name: string, files: StoreFile[], breathe: () => Promise<void>): Promise<void> {
   const way = await StoreImport.begin(backend, name);
   try {
     for (const file of files) {
       await way.file(file.name);
-      for (let at = 0; at < file.bytes.byteLength; at += PIECE) await way.write(file.bytes.subarray(at, at + PIECE));
+      for (let at = 0; at < file.bytes.byteLength; at += PIECE) {
+        await breathe();
+        await way.write(file.bytes.subarray(at, at + PIECE));
+      }
     }
     await way.finish();
   } catch (error) {
@@ -125,7 +130,7 @@ async function writeFiles(backend: Backend, name: string, files: StoreFile[]): P
 }
 
 async function lockFor(
-  { backend }: Choice, { name, wait = false }: WireOptions, wanted: (by: string) => void,
+  { backend }: Choice, name: string, wait: boolean | number, wanted: (by: string) => void,
 ): Promise<Lock | undefined> {
   if (backend === "memory") return undefined;
   const refused = await missing(backend);
@@ -133,7 +138,7 @@ async function lockFor(
   return take(lockOf(name, backend), name, wait, wanted);
 }
 
-async function choose({ name, backend }: WireOptions): Promise<Choice> {
+async function choose({ name, backend }: WirePlace): Promise<Choice> {
   if (backend !== undefined) return { backend, why: `The application asked for "${backend}".`, free: false };
   const here = { why: "The database is there already.", free: false };
   const noOpfs = await missing("opfs");
@@ -161,10 +166,9 @@ async function startAt(backend: Backend, why: string, options: WireOptions) {
 async function startReadBy(reader: Reader | undefined, backend: Backend, why: string, options: WireOptions) {
   const reads = readsOf(backend, reader);
   const medium = await mediumOf(backend, options, reads, reader);
-  const { durability = "durable" } = options;
   const waiting = reads === "on-demand" ? "suspended" : reads === "worker" ? "blocked" : "never";
   const engine = await start(medium, JSON.stringify(startOptions(backend, options)), waiting);
-  const promised = backend === "memory" || options.readOnly === true ? "none" : durability;
+  const promised = backend === "memory" || options.readOnly ? "none" : options.durability;
   const storage: WireStorage = { backend, why, durability: promised, reads };
   return { engine, storage };
 }
@@ -179,7 +183,7 @@ function readsOf(backend: Backend, reader: Reader | undefined): WireStorage["rea
 function mediumOf(
   backend: Backend, options: WireOptions, reads: WireStorage["reads"], reader: Reader | undefined,
 ): Promise<RawMedium> | RawMedium {
-  const { name, create = true, readOnly = false, residentLimitBytes } = options;
+  const { name, create, readOnly, residentLimitBytes } = options;
   switch (backend) {
     case "opfs":
       return Medium.opfs(name, readOnly ? "readOnly" : create ? "create" : "existing");
@@ -194,8 +198,7 @@ function mediumOf(
 }
 
 function startOptions(backend: Backend, options: WireOptions): Record<string, unknown> {
-  const { segmentBytes, logCapBytes, checksum } = options;
-  const { readOnly = false, create = true, foreignKeys = true } = options;
+  const { segmentBytes, logCapBytes, checksum, readOnly, create, foreignKeys } = options;
   const cacheBytes = cacheOf(backend, options).pages;
   return { segmentBytes, logCapBytes, cacheBytes, checksum, readOnly, create, foreignKeys };
 }

@@ -50,8 +50,13 @@ export type WireEvent = {
   [Name in keyof DatabaseEvents]: { name: Name; data: Name extends "error" ? ErrorParts : DatabaseEvents[Name] };
 }[keyof DatabaseEvents];
 
-/** Options that can be posted. */
-export type WireOptions = Omit<OpenOptions, "signal" | "workerUrl" | "wasmUrl"> & { wasmUrl?: string };
+/** Where a database is, as it can be posted. */
+export type WirePlace = Pick<OpenOptions, "name" | "backend"> & { wasmUrl?: string };
+
+/** How it is opened: what is not here, the worker or the wasm decides. */
+export type WireOptions = WirePlace
+  & Required<Pick<OpenOptions, "durability" | "create" | "readOnly" | "wait" | "foreignKeys" | "integers" | "autoSync">>
+  & Pick<OpenOptions, "checksum" | "segmentBytes" | "logCapBytes" | "cacheBytes" | "residentLimitBytes">;
 
 /** Parameters, checked on the page. */
 export type WireParams = SqlValue[] | { names: string[]; values: SqlValue[] };
@@ -135,7 +140,7 @@ export interface Operations {
   importCancel: [object, undefined];
   exportStore: [object, StoreFile[]];
   /** Instead of `open`: makes a database of a store's raw files. */
-  importStore: [Opening & { files: StoreFile[] }, { backend: Backend }];
+  importStore: [Importing, { backend: Backend }];
   close: [object, undefined];
 }
 
@@ -143,6 +148,13 @@ export interface Operations {
 export interface Opening {
   options: WireOptions;
   module: WebAssembly.Module | undefined;
+}
+
+/** What it needs to make one of a store's raw files. */
+export interface Importing {
+  options: WirePlace;
+  module: WebAssembly.Module | undefined;
+  files: StoreFile[];
 }
 
 /** What one statement did. */

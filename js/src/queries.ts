@@ -4,7 +4,7 @@
 // reports is as durable as was asked for (the worker holds the answers back), and a cursor that is left early
 // is freed.
 
-import { checkDurability } from "./checks.ts";
+import { checkCall } from "./checks.ts";
 import type { Client } from "./client.ts";
 import type { Args, Op, Result, WireFetch } from "./protocol.ts";
 import { checkSql, fromWire, toWire } from "./rows.ts";
@@ -40,7 +40,7 @@ export async function callOn<K extends Op>(
   port: Port, op: K, args: Args<K>, options: CallOptions = {}, transfer: Transferable[] = [],
 ): Promise<Result<K>> {
   port.check();
-  checkDurability(options.durability);
+  checkCall(op, options);
   const durability = options.durability ?? port.durability;
   return port.client.call(op, args, { tx: port.tx, durability, signal: options.signal, transfer });
 }
@@ -114,6 +114,7 @@ export abstract class Queries {
 export async function* iterateOn(
   port: Port, sql: string, params: Params | undefined, options: IterateOptions,
 ): AsyncGenerator<Row | SqlValue[], void, undefined> {
+  checkCall("cursor", options);
   const maxRows = Math.min(Math.max(1, Math.floor(options.chunkRows ?? CURSOR_ROWS)), CURSOR_ROWS_MAX);
   const how = options.integers ?? port.integers;
   const first = await callOn(port, "cursor", { sql, params: toWire(params), maxRows }, options);

@@ -3,7 +3,7 @@
 // Must not know the queue in the worker. The rule it keeps: when `inTransaction` settles, the transaction is
 // over: committed and acknowledged if it resolves, gone without a trace if it rejects (or `Indeterminate`).
 
-import { checkDurability, checkFunction, checkMode, checkMs } from "./checks.ts";
+import { checkDurability, checkFunction, checkKeys, checkMode, checkMs } from "./checks.ts";
 import type { Client } from "./client.ts";
 import { aborted } from "./client.ts";
 import { asError, DataSyncError } from "./errors.ts";
@@ -58,6 +58,8 @@ export class Transaction extends Queries {
   }
 }
 
+const SETTINGS: Record<keyof TransactionSettings, true> = { mode: true, timeoutMs: true, idleMs: true, durability: true, signal: true };
+
 /** What a transaction is run on. */
 export interface Stage {
   client: Client;
@@ -72,8 +74,9 @@ export async function inTransaction<T>(
   stage: Stage, id: number, body: (tx: Transaction) => Promise<T> | T, options: TransactionSettings,
 ): Promise<T> {
   const { client, integers } = stage;
-  const { signal, mode = "immediate", timeoutMs, idleMs } = options;
   checkFunction("transaction", body);
+  checkKeys(options, Object.keys(SETTINGS));
+  const { signal, mode = "immediate", timeoutMs, idleMs } = options;
   checkMode(mode);
   checkDurability(options.durability);
   checkMs("timeoutMs", timeoutMs);

@@ -3,6 +3,7 @@
 // Must not know what a database file means beyond its header. The rule it keeps: an import that fails or is
 // stopped leaves the database as it was, and an export that is left early is freed.
 
+import { checkFunction, checkKeys } from "./checks.ts";
 import { aborted } from "./client.ts";
 import { DataSyncError } from "./errors.ts";
 import { callOn, type Port } from "./queries.ts";
@@ -56,9 +57,11 @@ export function exportStream(port: Port, options: CallOptions): ReadableStream<U
 
 /** Replaces the database by `source`. */
 export async function importFrom(port: Port, id: number, source: ImportSource, options: ImportOptions): Promise<void> {
+  checkKeys(options, ["onProgress", "signal"]);
+  const { signal, onProgress } = options;
+  if (onProgress !== undefined) checkFunction("onProgress", onProgress);
   const { pieces, total } = await open(source);
   const { client } = port;
-  const { signal, onProgress } = options;
   const own = { tx: id, signal };
   await client.call("importStart", { id, bytes: total }, { signal });
   try {

@@ -66,6 +66,20 @@ export interface OpenOptions {
   signal?: AbortSignal;
 }
 
+/** Where `importStore` makes a database. */
+export interface ImportStoreOptions {
+  /** Its name in this origin, which no database has yet. */
+  name: string;
+  /** Default: OPFS where it works, else IndexedDB. */
+  backend?: Exclude<Backend, "memory">;
+  /** Where the worker's module is, if the bundler cannot find it. */
+  workerUrl?: string | URL;
+  /** Where the wasm is, if the worker cannot find it. */
+  wasmUrl?: string | URL;
+  /** Stops it; nothing of it stays. */
+  signal?: AbortSignal;
+}
+
 /** When applied commits are made durable without being asked. */
 export interface AutoSync {
   /** At most so long after the first undurable commit, ms. Default 1000; `Infinity`: whatever time goes by. */

@@ -19,8 +19,8 @@ function serveCalls(): void {
 
   const mailbox = new Mailbox({
     post,
-    begin: async ({ request }, wanted) => {
-      if (request.op === "importStore") return { answer: await importFiles(request) };
+    begin: async ({ request }, wanted, breathe) => {
+      if (request.op === "importStore") return { answer: await importFiles(request, breathe) };
       if (request.op !== "open") throw new TypeError("only open and importStore begin anything");
       const session = await openSession(request, wanted, (module) => post({ type: "module", module }));
       return { session, answer: session.answer };

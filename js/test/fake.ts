@@ -243,7 +243,7 @@ export async function opened(durability: Durability = "durable") {
         engine: new Engine(session as unknown as RawSession, "never"),
         storage: { backend: "memory", why: "a test", durability: "none", reads: "memory" },
         durability,
-        autoSync: new SyncTimer(undefined),
+        autoSync: new SyncTimer({}),
         answer: "open",
         leave: () => {},
       },
@@ -270,7 +270,7 @@ export async function opened(durability: Durability = "durable") {
   const call = (request: Request, more: Partial<Call> = {}): Promise<any> => send(number(request, more))[0] as Promise<any>;
   const run = (sql: string, params?: unknown[], more: Partial<Call> = {}): Promise<any> =>
     call({ op: "run", sql, params: params as never, keep: "rows" }, more);
-  await call({ op: "open", options: { name: "t" }, module: undefined });
+  await call({ op: "open", options: { name: "t" } as never, module: undefined });
   posted.length = 0;
   return { session, mailbox, clock, posted, send, call, run, number, isEnded: () => ended, breaths: () => breaths };
 }

@@ -19,6 +19,8 @@ test("options_that_are_wrong_are_refused_before_a_worker_is_started", async () =
     [{ name: "t", wait: NaN }, /wait/], [{ name: "t", signal: {} }, /AbortSignal/], [{ name: "t", readOnly: "false" }, /readOnly/],
     [{ name: "t", create: 0 }, /create/], [{ name: "t", foreignKeys: "off" }, /foreignKeys/], [{ name: "t", workerUrl: "http://" }, /workerUrl/],
     [{ name: "t", wasmUrl: "http://" }, /wasmUrl/], [{ name: "t", durability: "full" }, /durability/],
+    [{ name: "t", readonly: true }, /"readonly"\. Did you mean readOnly/], [{ name: "t", cacheByte: 1 }, /Did you mean cacheBytes/],
+    [{ name: "t", mode: "r" }, /"mode"\. There are here: name, backend, /], [{ name: "t", autoSync: { maxdirty: 1 } }, /maxDirty/],
     [{ name: "t", autoSync: true }, /autoSync/], [{ name: "t", autoSync: 1000 }, /autoSync/], [{ name: "t", autoSync: null }, /autoSync/],
     [{ name: "t", autoSync: { intervalMs: "1000" } }, /autoSync\.intervalMs/], [{ name: "t", autoSync: { debounceMs: -1 } }, /autoSync\.debounceMs/],
     [{ name: "t", autoSync: { maxDirty: 0 } }, /autoSync\.maxDirty/], [{ name: "t", autoSync: { maxDirty: NaN } }, /autoSync\.maxDirty/],
@@ -43,6 +45,15 @@ test("files_of_a_store_are_bytes_with_names", async () => {
   for (const files of [undefined, {}, [null], [{ name: "META" }], [{ name: 1, bytes: new Uint8Array(1) }], [{ name: "META", bytes: [1, 2] }]]) {
     await assert.rejects(importStore(files as never, { name: "t" }), misuse(/importStore/));
   }
+});
+
+test("an_option_that_importing_and_removing_do_not_have_is_refused", async () => {
+  const wrong: [unknown, RegExp][] = [
+    [undefined, /name/], [null, /name/], [{}, /name/], [{ name: "t", readOnly: true }, /"readOnly"/], [{ name: "t", wait: true }, /"wait"/],
+    [{ name: "t", backend: "memory" }, /opfs, indexeddb/], [{ name: "t", signal: 1 }, /AbortSignal/],
+  ];
+  for (const [options, words] of wrong) await assert.rejects(importStore([], options as never), misuse(words), JSON.stringify(options));
+  await assert.rejects(destroy("t", { backends: "opfs" } as never), misuse(/Did you mean backend/));
 });
 
 test("holes_and_halves_of_characters_are_no_values", () => {
@@ -98,10 +109,28 @@ test("what_a_call_asks_for_is_known_or_refused", async () => {
   await Promise.resolve();
   assert.equal(sent.splice(0).length, 1);
   await assert.rejects(iterateOn(port, "GET", undefined, { durability: "witnesed" as never }).next(), misuse(/durability/));
+  const db = new Database(one, { name: "t", backend: "memory", recovery: {} as never, integers: "auto", durability: "durable" });
+  const ask: [object, RegExp][] = [
+    [{ rowMode: "arrays" }, /rowMode must be one of object, array/], [{ rowmode: "array" }, /Did you mean rowMode/],
+    [{ integers: "big" }, /integers/], [{ timeout: 5 }, /"timeout"/],
+  ];
+  for (const [options, words] of ask) {
+    for (const rows of [db.query("GET", [], options as never), db.get("GET", [], options as never), db.script("GET", [], options as never)]) {
+      await assert.rejects(rows, misuse(words));
+    }
+    await assert.rejects(db.iterate("GET", [], options as never).next(), misuse(words));
+  }
+  await assert.rejects(db.iterate("GET", [], { chunkRows: NaN }).next(), misuse(/chunkRows/));
+  await assert.rejects(db.iterate("GET", [], null as never).next(), misuse(/null/));
+  await assert.rejects(db.batch([], { mode: "fast" as never }), misuse(/mode/));
+  await assert.rejects(db.batch([], { rowMode: "array" } as never), misuse(/"rowMode"/));
+  await assert.rejects(db.exec("PUT", [], null as never), misuse(/null/));
+  await assert.rejects(db.session({ table: ["t"] } as never), misuse(/Did you mean tables/));
+  await assert.rejects(db.import(new Uint8Array(0), { onprogress: () => {} } as never), misuse(/Did you mean onProgress/));
   const stage: Stage = { client: one, integers: "auto", durability: "durable", inside: () => {} };
   const begin = (body: unknown, options: object) => inTransaction(stage, 1, body as never, options);
   await assert.rejects(begin(undefined, {}), misuse(/takes a function/));
-  for (const options of [{ mode: "constructor" }, { durability: "" }, { timeoutMs: "5" }, { idleMs: NaN }]) {
+  for (const options of [{ mode: "constructor" }, { durability: "" }, { timeoutMs: "5" }, { idleMs: NaN }, { timeOut: 5 }]) {
     await assert.rejects(begin(() => {}, options), misuse(new RegExp(Object.keys(options)[0] as string)));
   }
   assert.deepEqual(sent, []);

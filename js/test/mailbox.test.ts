@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { Mailbox } from "../src/mailbox.ts";
+import type { Call, FromWorker } from "../src/protocol.ts";
 import { decodeArrays } from "../src/wire.ts";
 import { gate, opened, rest } from "./fake.ts";
 
@@ -297,6 +299,26 @@ test("what_is_cancelled_before_it_began_changes_nothing", async () => {
   await assert.rejects(answer as Promise<unknown>, { kind: "Aborted" });
   await call({ op: "rollback", id: 1 }, { tx: 1 });
   assert.deepEqual(session.values, []);
+});
+
+test("an_import_of_raw_files_that_is_cancelled_stops_between_two_pieces", async () => {
+  const posted: FromWorker[] = [];
+  let breaths = 0;
+  const world = {
+    post: (message: FromWorker) => void posted.push(message),
+    now: () => 0,
+    begin: async (call: Call, _: unknown, breathe: () => Promise<void>) => {
+      for (; breaths < 5; breaths += 1) {
+        if (breaths === 3) mailbox.hear({ type: "cancel", id: call.id });
+        await breathe();
+      }
+    },
+  };
+  const mailbox = new Mailbox(world as never);
+  mailbox.hear({ type: "calls", calls: [{ id: 1, request: { op: "importStore", options: { name: "t" }, module: undefined, files: [] } }] });
+  await rest();
+  const told = posted.flatMap((message) => (message.type === "answers" ? message.answers : []));
+  assert.deepEqual([breaths, told.length, "error" in told[0]! && told[0].error.kind], [3, 1, "Aborted"]);
 });
 
 test("a_call_that_has_committed_is_not_stopped_and_said_to_leave_nothing", async () => {

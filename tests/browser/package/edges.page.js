@@ -102,6 +102,30 @@ export const edges = {
     equal(durable, committed);
   },
 
+  async an_import_of_raw_files_that_is_stopped_leaves_nothing(use) {
+    if (!use.keeps) return;
+    const db = await use.db();
+    await db.exec("CREATE TABLE t(a); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 30) INSERT INTO t SELECT randomblob(1000000) FROM n");
+    const files = await db.exportStore();
+    const copy = { name: `${use.name}-stopped`, backend: use.backend };
+    const isThere = async () => (await use.list()).some(({ name }) => name === copy.name);
+    await fails(use.importStore(files, { ...copy, signal: AbortSignal.abort() }), "Aborted");
+    let ended = "done";
+    for (const ms of [300, 100, 50]) {
+      if (ended !== "done") break;
+      const way = new AbortController();
+      setTimeout(() => way.abort(), ms);
+      ended = await use.importStore(files, { ...copy, signal: way.signal }).then(() => "done", (error) => error.kind);
+      equal([ended, await isThere()], ended === "done" ? ["done", true] : ["Aborted", false]);
+      if (ended === "done") await use.destroy(copy.name);
+    }
+    await use.importStore(files, copy);
+    const made = await use.open(copy);
+    equal(await made.get("SELECT count(*) AS n FROM t"), { n: 30 });
+    await made.close();
+    await use.destroy(copy.name);
+  },
+
   async a_signal_that_comes_while_the_worker_starts_stops_the_opening(use) {
     const stopped = new AbortController();
     const opening = use.db({ signal: stopped.signal });
