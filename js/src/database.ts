@@ -13,7 +13,7 @@ import { callOn, Queries, type Port } from "./queries.ts";
 import { fromWire, itemsToWire } from "./rows.ts";
 import { beginSession, checkChanges, type ChangeSession } from "./session.ts";
 import { inTransaction, type Stage, type Transaction } from "./transaction.ts";
-import { exportStream, importFrom, type ImportSource } from "./transfer.ts";
+import { bytesOf, exportStream, importFrom, type ImportSource } from "./transfer.ts";
 import type {
   Backend, BatchItem, BatchResult, CallOptions, DatabaseEvents, Durability, ImportOptions, Integers, RecoveryReport,
   Row, SessionOptions, Stats, StorageInfo, StoreFile, TransactionSettings, VerifyReport,
@@ -109,7 +109,7 @@ export class Database extends Queries {
 
   /** The database as one plain SQLite file, in memory. */
   async exportBytes(options: CallOptions = {}): Promise<Uint8Array> {
-    return new Uint8Array(await new Response(this.export(options) as BodyInit).arrayBuffer());
+    return bytesOf(this.export(options));
   }
 
   /**

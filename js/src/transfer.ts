@@ -55,6 +55,19 @@ export function exportStream(port: Port, options: CallOptions): ReadableStream<U
   return stream;
 }
 
+/** Everything that `stream` gives. Not by a `Response`: that has words of its own for what fails in it. */
+export async function bytesOf(stream: ReadableStream<Uint8Array>): Promise<Uint8Array> {
+  const reader = stream.getReader(), pieces: Uint8Array[] = [];
+  for (let next = await reader.read(); !next.done; next = await reader.read()) pieces.push(next.value);
+  const whole = new Uint8Array(pieces.reduce((sum, { byteLength }) => sum + byteLength, 0));
+  let at = 0;
+  for (const piece of pieces) {
+    whole.set(piece, at);
+    at += piece.byteLength;
+  }
+  return whole;
+}
+
 /** Replaces the database by `source`. */
 export async function importFrom(port: Port, id: number, source: ImportSource, options: ImportOptions): Promise<void> {
   checkKeys(options, ["onProgress", "signal"]);
