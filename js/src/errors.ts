@@ -11,7 +11,7 @@ export type ErrorKind =
   | "Constraint"
   /** A change of a changeset does not fit the row that is here. Nothing of it was applied; decide with `onConflict`. */
   | "Conflict"
-  /** A text, a blob or a statement above SQLite's limits. */
+  /** A text, a blob or a statement above SQLite's limits, or more than the memory that there is for it. Ask for less at a time. */
   | "TooLarge"
   /** The call itself is wrong. Fix the caller; nothing was changed. */
   | "Misuse"

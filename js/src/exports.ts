@@ -22,7 +22,7 @@ export class Exports {
 
   /** Begins one. */
   async start(): Promise<{ exporting: number; bytes: number }> {
-    if (this.#running !== undefined) throw new DataSyncError("Busy", "An export is under way. Wait for it to end, or cancel its stream.");
+    if (this.#running !== undefined) throw new DataSyncError("Misuse", "An export is under way. Wait for it to end, or cancel its stream.");
     const bytes = await this.#engine.call("exportStart");
     this.#running = ++this.#last;
     return { exporting: this.#running, bytes };

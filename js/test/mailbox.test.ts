@@ -147,6 +147,7 @@ test("an_export_that_an_import_ended_never_goes_on_as_another_one", async () => 
   const second = await call({ op: "exportStart" });
   await assert.rejects(call({ op: "exportRead", offset: 1, length: 1, ...first }), { kind: "Expired", message: /again/ });
   await call({ op: "exportEnd", ...first });
+  await assert.rejects(call({ op: "exportStart" }), { kind: "Misuse", message: /cancel its stream/ }, "nobody else's is in the way");
   assert.deepEqual(await call({ op: "exportRead", offset: 1, length: 1, ...second }), new Uint8Array([9]));
 });
 

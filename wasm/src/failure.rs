@@ -40,7 +40,7 @@ impl Failure {
             Some(error) if kind != "Sql" && kind != "Constraint" => {
                 Self { code: Some(code), ..Self::from(error) }
             }
-            _ => Self { kind, message: text, code: Some(code), commit: None },
+            _ => Self { kind, message: advised(code, text), code: Some(code), commit: None },
         }
     }
 }
@@ -79,17 +79,32 @@ fn kind_of(kind: ErrorKind) -> &'static str {
     }
 }
 
+/// SQLite's words, and what to do where they say too little.
+fn advised(code: c_int, text: String) -> String {
+    let advice = match code & 0xff {
+        ffi::SQLITE_LOCKED => {
+            "rows of it are still being read in a loop over iterate(). Leave that loop first, or read them with query()"
+        }
+        ffi::SQLITE_NOMEM => {
+            "the worker has no more. Ask for less at a time (iterate, smaller values), or open the database again"
+        }
+        _ => return text,
+    };
+    format!("{text}: {advice}")
+}
+
 fn kind_of_code(code: c_int) -> &'static str {
     match code & 0xff {
         ffi::SQLITE_CONSTRAINT => "Constraint",
-        ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED => "Busy",
+        ffi::SQLITE_BUSY => "Busy",
         ffi::SQLITE_FULL => "Full",
         ffi::SQLITE_READONLY => "ReadOnly",
         ffi::SQLITE_CORRUPT => "Corrupt",
         ffi::SQLITE_NOTADB => "NotAStore",
         ffi::SQLITE_CANTOPEN => "NotFound",
-        ffi::SQLITE_MISUSE | ffi::SQLITE_RANGE => "Misuse",
-        ffi::SQLITE_TOOBIG => "TooLarge",
+        // There is one connection: who holds the table is the caller.
+        ffi::SQLITE_MISUSE | ffi::SQLITE_RANGE | ffi::SQLITE_LOCKED => "Misuse",
+        ffi::SQLITE_TOOBIG | ffi::SQLITE_NOMEM => "TooLarge",
         ffi::SQLITE_IOERR => "Io",
         _ => "Sql",
     }
@@ -122,5 +137,18 @@ mod tests {
         assert_eq!((flaw.kind, flaw.message.as_str()), ("Sql", "no such table: t"));
         let full = Failure::sqlite(ffi::SQLITE_FULL, "database or disk is full".to_owned(), ours());
         assert_eq!((full.kind, full.message.as_str()), ("Full", "the disk is full"));
+    }
+
+    #[test]
+    fn what_the_caller_can_mend_is_told_as_such() {
+        let of = |code, text: &str| Failure::sqlite(code, text.to_owned(), None);
+        let locked = of(ffi::SQLITE_LOCKED, "database table is locked");
+        assert_eq!(locked.kind, "Misuse");
+        assert!(
+            locked.message.starts_with("database table is locked: ") && locked.message.contains("iterate()")
+        );
+        let memory = of(ffi::SQLITE_NOMEM, "out of memory");
+        assert_eq!(memory.kind, "TooLarge");
+        assert!(memory.message.starts_with("out of memory: ") && memory.message.contains("less at a time"));
     }
 }

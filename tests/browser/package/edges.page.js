@@ -102,6 +102,21 @@ export const edges = {
     equal(durable, committed);
   },
 
+  async what_ones_own_loop_or_stream_holds_is_told_as_ones_own(use) {
+    const db = await use.db();
+    await db.exec("CREATE TABLE t(a); INSERT INTO t VALUES (1), (2), (3)");
+    for await (const { a } of db.iterate("SELECT a FROM t", [], { chunkRows: 1 })) {
+      if (a === 1) await fails(db.exec("DROP TABLE t"), "Misuse", /locked.*iterate\(\)/);
+    }
+    await db.exec("INSERT INTO t VALUES (randomblob(5000000))");
+    const half = db.export().getReader();
+    await half.read();
+    await fails(db.exportBytes(), "Misuse", /under way/);
+    await half.cancel();
+    await db.exec("DROP TABLE t");
+    await db.exportBytes();
+  },
+
   async an_import_of_raw_files_that_is_stopped_leaves_nothing(use) {
     if (!use.keeps) return;
     const db = await use.db();
