@@ -9,14 +9,13 @@ import { DataSyncError, errorOf } from "./errors.ts";
 import { Listeners, type Listener } from "./events.ts";
 import { isolationHeaders } from "./environment.ts";
 import type { WireEvent } from "./protocol.ts";
-import { callOn, Queries, type Port } from "./queries.ts";
-import { fromWire, itemsToWire } from "./rows.ts";
+import { batchOn, callOn, Queries, type Port } from "./queries.ts";
 import { beginSession, checkChanges, type ChangeSession } from "./session.ts";
 import { inTransaction, type Stage, type Transaction } from "./transaction.ts";
 import { bytesOf, exportStream, importFrom, type ImportSource } from "./transfer.ts";
 import type {
   Backend, BatchItem, BatchResult, CallOptions, DatabaseEvents, Durability, ImportOptions, Integers, RecoveryReport,
-  Row, SessionOptions, Stats, StorageInfo, StoreFile, TransactionSettings, VerifyReport,
+  SessionOptions, Stats, StorageInfo, StoreFile, TransactionSettings, VerifyReport,
 } from "./types.ts";
 
 /** What `open` knows about a database it has opened. */
@@ -77,13 +76,7 @@ export class Database extends Queries {
   async batch(
     items: readonly BatchItem[], options: CallOptions & Pick<TransactionSettings, "mode"> = {},
   ): Promise<BatchResult[]> {
-    const wired = itemsToWire(items);
-    const transfer = wired.flatMap((item) => (item.rows === undefined ? [] : [item.rows.buffer as ArrayBuffer]));
-    const args = { items: wired, mode: options.mode ?? "immediate" };
-    const results = await callOn(this.port, "batch", args, options, transfer);
-    return results.map(({ changes, lastInsertRowid, rows }) => ({
-      changes, lastInsertRowid, rows: fromWire(rows, {}, this.port.integers) as Row[],
-    }));
+    return batchOn(this.port, items, options);
   }
 
   /** Begins to record what changes in the tables, whoever changes it through this database. Call its `close`. */

@@ -7,11 +7,12 @@
 import { checkCall } from "./checks.ts";
 import type { Client } from "./client.ts";
 import type { Args, Op, Result, WireFetch } from "./protocol.ts";
-import { checkSql, fromWire, toWire } from "./rows.ts";
+import { checkSql, fromWire, itemsToWire, toWire } from "./rows.ts";
 import { checkChanges } from "./session.ts";
 import { Statement } from "./statement.ts";
 import type {
-  ApplyOptions, ApplyResult, CallOptions, Durability, ExecResult, Integers, Params, QueryOptions, Row, ScriptStep, SqlValue,
+  ApplyOptions, ApplyResult, BatchItem, BatchResult, CallOptions, Durability, ExecResult, Integers, Params, QueryOptions, Row,
+  ScriptStep, SqlValue, TransactionSettings,
 } from "./types.ts";
 import { decodeArrays, decodeObjects } from "./wire.ts";
 
@@ -108,6 +109,18 @@ export abstract class Queries {
   async prepare(sql: string): Promise<Statement> {
     return new Statement(this.port, checkSql(sql), await callOn(this.port, "prepare", { sql: checkSql(sql) }));
   }
+}
+
+/** Runs all items in one message: all of them, or none. */
+export async function batchOn(
+  port: Port, items: readonly BatchItem[], options: CallOptions & Pick<TransactionSettings, "mode">,
+): Promise<BatchResult[]> {
+  const wired = itemsToWire(items);
+  const transfer = wired.flatMap((item) => (item.rows === undefined ? [] : [item.rows.buffer as ArrayBuffer]));
+  const results = await callOn(port, "batch", { items: wired, mode: options.mode ?? "immediate" }, options, transfer);
+  return results.map(({ changes, lastInsertRowid, rows }) => ({
+    changes, lastInsertRowid, rows: fromWire(rows, {}, port.integers) as Row[],
+  }));
 }
 
 /** The rows of one statement as a generator; the next chunk is on its way while this one is used. */

@@ -15,6 +15,9 @@ const CHUNK_ROWS = 0x7fff_ffff;
 const CHUNK_BYTES = 1 << 20;
 const BEGIN: Record<Mode, string> = { deferred: "BEGIN", immediate: "BEGIN IMMEDIATE", exclusive: "BEGIN EXCLUSIVE" };
 
+/** The savepoint of a batch that is a part of a transaction. */
+const PART = "datasync_batch";
+
 const KIND_OF_TABLE = "SELECT type FROM pragma_table_list WHERE schema = 'main' AND name = ? COLLATE NOCASE";
 
 /** Operations that may end in a commit, if they belong to no transaction or end it. */
@@ -94,7 +97,7 @@ export class Runner {
     begin: ({ mode }) => this.#begin(mode ?? "immediate"),
     commit: ({ id }) => this.#commit(id),
     rollback: ({ id }) => this.#rollback(id),
-    batch: ({ items, mode }) => this.#batch(items, mode),
+    batch: ({ items, mode }, tx) => this.#batch(items, mode, tx !== undefined),
     record: ({ tables }) => this.#record(tables),
     recorded: async ({ recording, patch }) => this.#engine.call("recorded", recording, patch),
     unrecord: async ({ recording }) => void this.#engine.raw.unrecord(recording),
@@ -341,8 +344,10 @@ export class Runner {
     if (this.inTransaction()) await this.#plain("ROLLBACK");
   }
 
-  async #batch(items: WireItem[], mode: Mode): Promise<WireResult[]> {
-    await this.#begin(mode);
+  /** Runs `items` in a transaction of their own; `inside` another one as a part of that. */
+  async #batch(items: WireItem[], mode: Mode, inside: boolean): Promise<WireResult[]> {
+    if (inside) await this.#plain(`SAVEPOINT ${PART}`);
+    else await this.#begin(mode);
     let item = 0;
     this.#batching = true;
     try {
@@ -351,15 +356,25 @@ export class Runner {
       for (; item < items.length; item += 1) {
         results.push(await this.#item(items[item] as WireItem));
       }
-      await this.#plain("COMMIT");
+      await this.#plain(inside ? `RELEASE ${PART}` : "COMMIT");
       return results;
     } catch (error) {
-      if (this.inTransaction()) await this.#plain("ROLLBACK");
+      if (this.inTransaction()) await this.#undo(inside);
       if (error instanceof Error && item < items.length) error.message = `Item ${item}: ${error.message}`;
       throw error;
     } finally {
       this.#batching = false;
     }
+  }
+
+  async #undo(part: boolean): Promise<void> {
+    try {
+      if (part) await this.#plain(`ROLLBACK TO ${PART}; RELEASE ${PART}`);
+    } catch {
+      // What it did must not be committed with the rest: then the rest goes too, and its owner is told.
+      part = false;
+    }
+    if (!part && this.inTransaction()) await this.#plain("ROLLBACK");
   }
 
   async #item(item: WireItem): Promise<WireResult> {

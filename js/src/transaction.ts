@@ -7,8 +7,8 @@ import { checkDurability, checkFunction, checkKeys, checkMode, checkMs } from ".
 import type { Client } from "./client.ts";
 import { aborted } from "./client.ts";
 import { asError, DataSyncError } from "./errors.ts";
-import { Queries, type Port } from "./queries.ts";
-import type { Durability, Integers, TransactionSettings } from "./types.ts";
+import { batchOn, Queries, type Port } from "./queries.ts";
+import type { BatchItem, BatchResult, CallOptions, Durability, Integers, TransactionSettings } from "./types.ts";
 
 /** What `transaction` hands to its function. Calls on the database itself wait until the transaction is over. */
 export class Transaction extends Queries {
@@ -45,6 +45,15 @@ export class Transaction extends Queries {
     } finally {
       this.#depth -= 1;
     }
+  }
+
+  /**
+   * Runs all items in one message, as a part of this transaction: all of them, or none. If one fails, only what they did is
+   * undone, and this transaction goes on.
+   */
+  async batch(items: readonly BatchItem[], options: CallOptions = {}): Promise<BatchResult[]> {
+    checkKeys(options, ["signal", "durability"]);
+    return batchOn(this.port, items, options);
   }
 
   /** From now on every call fails with `error`. */

@@ -28,6 +28,9 @@ export class FakeSession {
   rowid = 0n;
   /** `undefined`: the barrier is over at once. */
   barrier: (() => Promise<void>) | undefined;
+  /** What ROLLBACK TO throws. */
+  stuck: Error | undefined;
+  #savepoints: unknown[][] = [];
   #before: unknown[] | undefined;
   #statements = new Map<number, { sql: string; params: unknown[]; at: number }>();
   #last = 0;
@@ -41,8 +44,8 @@ export class FakeSession {
     const semicolon = rest.indexOf(";", blank);
     const end = semicolon < 0 ? rest.length : semicolon + 1;
     const text = rest.slice(blank, end).replace(/;$/, "").trim();
-    const word = (text.split(" ")[0] ?? "").toUpperCase();
-    if (!/^(PUT|INSERT|GET|SELECT|BEGIN|COMMIT|ROLLBACK|FAIL|ABORT|TRAP|DAMAGED|SAVEPOINT|RELEASE|PRAGMA)$/.test(word)) {
+    const word = /^ROLLBACK TO/i.test(text) ? "UNDO" : (text.split(" ")[0] ?? "").toUpperCase();
+    if (!/^(PUT|INSERT|GET|SELECT|BEGIN|COMMIT|ROLLBACK|FAIL|ABORT|TRAP|DAMAGED|SAVEPOINT|RELEASE|UNDO|PRAGMA)$/.test(word)) {
       throw Object.assign(new Error(`near "${word}": syntax error`), { kind: "Sql", code: 1 });
     }
     if (word === "PRAGMA") this.pragmas.push(text);
@@ -77,6 +80,16 @@ export class FakeSession {
       }
       case "BEGIN":
         this.#before = [...this.values];
+        break;
+      case "SAVEPOINT":
+        this.#savepoints.push([...this.values]);
+        break;
+      case "RELEASE":
+        this.#savepoints.pop();
+        break;
+      case "UNDO":
+        if (this.stuck) throw this.stuck;
+        this.values = [...(this.#savepoints.at(-1) ?? [])];
         break;
       case "COMMIT":
         if (this.refusal) throw this.refusal;

@@ -217,6 +217,25 @@ test("a_batch_is_all_or_nothing", async () => {
   assert.deepEqual(session.values, [1]);
 });
 
+test("a_batch_in_a_transaction_is_a_part_of_it_or_nothing", async () => {
+  const { session, run, call } = await opened();
+  const batch = (...values: unknown[]) =>
+    call({ op: "batch", items: values.map((value) => ({ sql: "INSERT ?", params: [value] })), mode: "immediate" } as never, { tx: 1 });
+  await call({ op: "begin", id: 1 });
+  await run("PUT ?", ["mine"], { tx: 1 });
+  await batch(1, 2);
+  await assert.rejects(batch(3, "taken"), { kind: "Constraint", message: /^Item 1: UNIQUE/ });
+  assert.deepEqual([session.inTransaction(), session.values], [true, ["mine", 1, 2]]);
+  await call({ op: "commit", id: 1 }, { tx: 1 });
+  assert.deepEqual([session.commits, session.durable], [1, 3]);
+  await call({ op: "begin", id: 1 });
+  await run("PUT ?", ["mine"], { tx: 1 });
+  session.stuck = Object.assign(new Error("the disk is gone"), { kind: "Io" });
+  await assert.rejects(batch(4, "taken"), { kind: "Constraint" });
+  await assert.rejects(call({ op: "commit", id: 1 }, { tx: 1 }), { kind: "TransactionLost" }, "half of it must not be committed");
+  assert.deepEqual(session.values, ["mine", 1, 2]);
+});
+
 test("changes_are_one_commit_or_none_and_a_part_of_the_transaction_they_come_in", async () => {
   const { session, call } = await opened();
   const apply = (changes: number[], more = {}) =>

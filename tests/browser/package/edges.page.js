@@ -102,6 +102,37 @@ export const edges = {
     equal(durable, committed);
   },
 
+  async a_batch_in_a_transaction_is_a_part_of_it_or_nothing(use) {
+    let db = await use.db();
+    await db.exec("CREATE TABLE t(a UNIQUE)");
+    const rows = (from, many) => Array.from({ length: many }, (_, n) => [from + n]);
+    await db.transaction(async (tx) => {
+      await tx.exec("INSERT INTO t VALUES (1)");
+      const [one, two] = await tx.batch([{ sql: "INSERT INTO t VALUES (?)", rows: rows(2, 500) }, "SELECT count(*) AS n FROM t"]);
+      equal([one.changes, two.rows], [500, [{ n: 501 }]]);
+      await fails(tx.batch([{ sql: "INSERT INTO t VALUES (?)", rows: rows(1000, 9) }, "INSERT INTO t VALUES (7)"]), "Constraint", /^Item 1: /);
+      await fails(tx.batch(["INSERT INTO t VALUES (2000)", "COMMIT"]), "Misuse", /transaction/);
+      await fails(tx.batch(["SELECT 1"], { mode: "deferred" }), "Misuse", /"mode"/);
+      await fails(tx.batch(["SELECT 1"], { signal: AbortSignal.abort() }), "Aborted");
+      await tx.transaction(async (part) => {
+        await part.batch(["INSERT INTO t VALUES (3000)"]);
+        throw new Error("undone");
+      }).catch(() => {});
+      await tx.exec("INSERT INTO t VALUES (4000)");
+    });
+    await db.transaction(async (tx) => {
+      await tx.batch(["DELETE FROM t"]);
+      throw new Error("undone");
+    }).catch(() => {});
+    const look = "SELECT count(*) AS n, sum(a) AS s FROM t";
+    const whole = { n: 502, s: (501 * 502) / 2 + 4000 };
+    equal(await db.get(look), whole);
+    if (!use.keeps) return;
+    db.terminate();
+    db = await use.db();
+    equal(await db.get(look), whole);
+  },
+
   async what_ones_own_loop_or_stream_holds_is_told_as_ones_own(use) {
     const db = await use.db();
     await db.exec("CREATE TABLE t(a); INSERT INTO t VALUES (1), (2), (3)");

@@ -14,6 +14,8 @@ export async function use(): Promise<User[]> {
   const [first] = await db.query("SELECT 1", [], { rowMode: "array" });
   const value: null | number | bigint | string | Uint8Array | undefined = first?.[0] ?? plain[0]?.["x"];
   await db.transaction(async (tx) => {
+    const [done] = await tx.batch([{ sql: "INSERT INTO users(name) VALUES (?)", rows: [["a"], ["b"]] }]);
+    console.log(done?.changes.toFixed());
     for await (const { name } of tx.iterate<User>("SELECT * FROM users")) await tx.exec("SELECT ?", [name, value ?? null]);
   });
   db.on("sync", ({ durable, ms }) => console.log(durable.toFixed(), ms));
