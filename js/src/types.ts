@@ -42,17 +42,17 @@ export interface OpenOptions {
   readOnly?: boolean;
   /** If somebody else has it open: wait for so many milliseconds, or (`true`) for as long as it takes. Default `false`. */
   wait?: boolean | number;
-  /** Whether foreign keys are enforced. Default `true`. */
+  /** Whether foreign keys are enforced. Default `true`, unlike in plain SQLite. */
   foreignKeys?: boolean;
   /** How integers come back. Default `auto`. */
   integers?: Integers;
   /** With `durability: "applied"`: when commits are made durable without being asked. */
   autoSync?: AutoSync | false;
-  /** The checksum of a new database. Default `crc32`. */
+  /** The checksum of a new database. Default `xxh3`. One that is there keeps its own: another is `AlgoMismatch`. */
   checksum?: "crc32" | "xxh3";
   /** Soft size of one log segment, bytes. Default 4 MiB. */
   segmentBytes?: number;
-  /** The log is folded before it is larger than this, bytes. */
+  /** The log is folded before it is larger than this, bytes. Default 16 MiB; at least two segments. */
   logCapBytes?: number;
   /** Memory for what was read of the database, bytes. Default 8 MiB, on IndexedDB 16 MiB. */
   cacheBytes?: number;
