@@ -52,7 +52,10 @@ export interface OpenOptions {
   checksum?: "crc32" | "xxh3";
   /** Soft size of one log segment, bytes. Default 4 MiB. */
   segmentBytes?: number;
-  /** The log is folded before it is larger than this, bytes. Default 16 MiB; at least two segments. */
+  /**
+   * The log is folded before it is larger than this, bytes. Default 16 MiB, on IndexedDB 32 MiB, where all of it is
+   * in memory; at least two segments.
+   */
   logCapBytes?: number;
   /** Memory for what was read of the database, bytes. Default 8 MiB, on IndexedDB 16 MiB. */
   cacheBytes?: number;
