@@ -134,6 +134,26 @@ impl MainFile {
         Ok(())
     }
 
+    /// From now on SQLite lets go of no lock that it gets, nor of the one that it has: a read transaction's snapshot
+    /// would grow stale under it, and no write could ever begin. So the slot comes with it here too.
+    ///
+    /// # Errors
+    /// `Busy`: another connection writes. `Stale`: it has written since this transaction began to read.
+    pub(super) fn keep_out(&mut self) -> Result<()> {
+        let reads = self.level == Level::Shared && !self.read_only;
+        if let (true, None, Some(view)) = (reads, &self.claimed, &self.view) {
+            let seen = view.lsn();
+            let writer = self.begin()?;
+            if writer.view_lsn() != seen {
+                return self.stale();
+            }
+            self.claimed = Some(writer);
+            self.prove(seen)?;
+        }
+        self.mode.exclusive = true;
+        Ok(())
+    }
+
     /// Waits until what it reads is durable, where that was not waited for before it was shown.
     ///
     /// # Errors

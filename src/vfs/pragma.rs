@@ -121,7 +121,8 @@ impl MainFile {
     /// A pragma before SQLite looks at it. `in_transaction` is whether BEGIN is open on the connection.
     ///
     /// # Errors
-    /// `Misuse` for a pragma of ours that does not exist or a value it does not take; else as what it does.
+    /// `Misuse` for a pragma of ours that does not exist or a value it does not take; `Busy` and `Stale` for exclusive
+    /// mode in a read transaction beside which others write; else as what it does.
     pub(super) fn pragma(&mut self, name: &str, value: Option<&str>, in_transaction: bool) -> Result<Answer> {
         let name = name.to_ascii_lowercase();
         match (name.as_str(), value) {
@@ -134,7 +135,7 @@ impl MainFile {
             }
             ("locking_mode", Some(value)) => {
                 match value.to_ascii_lowercase().as_str() {
-                    "exclusive" => self.mode.exclusive = true,
+                    "exclusive" => self.keep_out()?,
                     "normal" => self.mode.exclusive = false,
                     _ => {}
                 }

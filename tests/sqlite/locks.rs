@@ -123,6 +123,27 @@ fn exclusive_locking_mode_keeps_everybody_out_until_it_ends() {
 }
 
 #[test]
+fn exclusive_locking_mode_that_begins_in_a_read_transaction_keeps_others_out_or_is_refused() {
+    let place = Place::new();
+    let (one, two) = (place.store().connection().unwrap(), place.store().connection().unwrap());
+    two.busy_timeout(Duration::ZERO).unwrap();
+    run(&one, "CREATE TABLE t(x)");
+    run(&one, "BEGIN; SELECT * FROM t; PRAGMA locking_mode=EXCLUSIVE; COMMIT");
+    assert_eq!(code_of(two.execute_batch("INSERT INTO t VALUES (2)")), ffi::SQLITE_BUSY);
+    run(&one, "INSERT INTO t VALUES (1); PRAGMA locking_mode=NORMAL; SELECT * FROM t");
+    run(&two, "INSERT INTO t VALUES (2)");
+    run(&one, "BEGIN; SELECT * FROM t");
+    run(&two, "INSERT INTO t VALUES (3)");
+    let refused = code_of(one.execute_batch("PRAGMA locking_mode=EXCLUSIVE"));
+    assert_eq!(refused & 0xff, ffi::SQLITE_BUSY, "what it reads is not the newest");
+    run(&one, "COMMIT");
+    assert_eq!(number(&one, "SELECT count(*) FROM t"), 3);
+    run(&two, "INSERT INTO t VALUES (4)");
+    run(&one, "INSERT INTO t VALUES (5)");
+    assert_eq!(number(&two, "SELECT count(*) FROM t"), 5);
+}
+
+#[test]
 fn a_connection_in_exclusive_mode_can_still_write_after_it_only_read() {
     let place = Place::new();
     let database = place.store();
