@@ -18,6 +18,8 @@ mod names;
 mod pending;
 #[path = "sqlite/pragmas.rs"]
 mod pragmas;
+#[path = "sqlite/several.rs"]
+mod several;
 #[path = "sqlite/transfer.rs"]
 mod transfer;
 #[path = "sqlite/trouble.rs"]
