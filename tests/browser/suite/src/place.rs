@@ -1,7 +1,8 @@
 //! What only OPFS has: handles that others hold, names, files opened ahead, stores that are brought and fetched.
 
 use datasync::backend::Backend;
-use datasync::backend::opfs::{Import, OpenMode, list};
+use datasync::backend::OpenMode;
+use datasync::backend::opfs::{Import, list};
 use datasync::block::{BlockNo, Durability, SegmentId};
 use datasync::error::{Error, ErrorKind};
 use datasync::log::plan::{Area, Op};
