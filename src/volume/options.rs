@@ -8,6 +8,14 @@ use crate::error::{ErrorKind, Result, fail};
 use crate::format::checksum::Checksum;
 use crate::store::{Limits, Setup};
 
+/// What the sizes are when nothing is said of any of them.
+const SEGMENT_BYTES: u64 = 16 << 20;
+const LOG_CAP_BYTES: u64 = 64 << 20;
+const RESERVE_BYTES: u64 = 1 << 20;
+
+/// The smallest segment there can be.
+const SEGMENT_BYTES_MIN: u64 = 4 * BLOCK_SIZE as u64;
+
 /// Options of [`Volume::open`](super::Volume::open), as a builder. The defaults suit a native application.
 ///
 /// ```
@@ -19,9 +27,9 @@ use crate::store::{Limits, Setup};
 #[derive(Clone, Debug)]
 pub struct Options {
     checksum: Option<Checksum>,
-    segment_bytes: u64,
-    log_cap_bytes: u64,
-    reserve_bytes: u64,
+    segment_bytes: Option<u64>,
+    log_cap_bytes: Option<u64>,
+    reserve_bytes: Option<u64>,
     pub(crate) spill_bytes: u64,
     pub(crate) durability: Durability,
     pub(crate) create: bool,
@@ -37,9 +45,9 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             checksum: None,
-            segment_bytes: 16 << 20,
-            log_cap_bytes: 64 << 20,
-            reserve_bytes: 1 << 20,
+            segment_bytes: None,
+            log_cap_bytes: None,
+            reserve_bytes: None,
             spill_bytes: 16 << 20,
             durability: Durability::Durable,
             create: true,
@@ -68,25 +76,27 @@ impl Options {
         self
     }
 
-    /// Soft size of a log segment in bytes (default 16 MiB).
+    /// Soft size of a log segment in bytes, 16 KiB to 4 GiB (default 16 MiB, less where the cap that was set
+    /// asks for it).
     #[must_use]
     pub fn segment_bytes(mut self, bytes: u64) -> Self {
-        self.segment_bytes = bytes;
+        self.segment_bytes = Some(bytes);
         self
     }
 
-    /// Commits wait for a fold while the log is larger than this many bytes (default 64 MiB).
+    /// Commits wait for a fold while the log is larger than this many bytes: at least two segments (default
+    /// 64 MiB, more where the segments that were set ask for it).
     #[must_use]
     pub fn log_cap_bytes(mut self, bytes: u64) -> Self {
-        self.log_cap_bytes = bytes;
+        self.log_cap_bytes = Some(bytes);
         self
     }
 
-    /// Space kept ready for recovery on a full disk, in bytes (default 1 MiB). A commit larger than this takes
-    /// a second barrier.
+    /// Space kept ready for recovery on a full disk, in bytes: 8 KiB up to a segment (default 1 MiB, or a
+    /// segment if that is smaller). A commit larger than this takes a second barrier.
     #[must_use]
     pub fn reserve_bytes(mut self, bytes: u64) -> Self {
-        self.reserve_bytes = bytes;
+        self.reserve_bytes = Some(bytes);
         self
     }
 
@@ -157,12 +167,24 @@ impl Options {
 
     /// The soft size of a segment, in pages.
     pub(crate) fn segment_pages(&self) -> usize {
-        usize::try_from(self.segment_bytes / BLOCK_SIZE as u64).unwrap_or(usize::MAX)
+        usize::try_from(self.sizes().segment / BLOCK_SIZE as u64).unwrap_or(usize::MAX)
     }
 
     /// Changes in one spill.
     pub(crate) fn chunk(&self) -> usize {
         (self.segment_pages() / 2).clamp(1, 256)
+    }
+
+    /// The sizes that were set, and for the others what goes with them: a caller who sets one of them has no
+    /// business with the rest.
+    fn sizes(&self) -> Sizes {
+        let half = self.log_cap_bytes.map_or(u64::MAX, |cap| cap / 2);
+        let segment = self.segment_bytes.unwrap_or_else(|| SEGMENT_BYTES.min(half).max(SEGMENT_BYTES_MIN));
+        Sizes {
+            segment,
+            cap: self.log_cap_bytes.unwrap_or_else(|| LOG_CAP_BYTES.max(segment.saturating_mul(2))),
+            reserve: self.reserve_bytes.unwrap_or_else(|| RESERVE_BYTES.min(segment)),
+        }
     }
 
     /// What the store wants to know.
@@ -171,20 +193,31 @@ impl Options {
     /// `Misuse` for sizes that cannot work and for an unknown `DATASYNC_CHECKSUM_ALGO`.
     pub(crate) fn setup(&self, name: String, new: bool) -> Result<Setup> {
         let pages = |bytes: u64| bytes / BLOCK_SIZE as u64;
-        let (segment, reserve) = (pages(self.segment_bytes), pages(self.reserve_bytes));
-        if !(4..=1 << 20).contains(&segment) || reserve < 2 || reserve > segment {
-            let message =
-                "segment_bytes must be 16 KiB to 4 GiB, reserve_bytes 8 KiB up to the size of a segment";
+        let Sizes { segment: segment_bytes, cap, reserve: reserve_bytes } = self.sizes();
+        let (segment, reserve) = (pages(segment_bytes), pages(reserve_bytes));
+        // In words: the caller may know these options by other names, in a URI or in JavaScript.
+        if !(4..=1 << 20).contains(&segment) {
+            let message = format!("a segment of the log of {segment_bytes} bytes; it can be 16 KiB to 4 GiB");
             return fail(ErrorKind::Misuse, message);
         }
-        if self.log_cap_bytes < 2 * self.segment_bytes {
-            return fail(ErrorKind::Misuse, "log_cap_bytes must be at least two segments");
+        if reserve < 2 || reserve > segment {
+            let message = format!(
+                "a reserve of {reserve_bytes} bytes; it can be 8 KiB up to a segment of the log, {segment_bytes} bytes"
+            );
+            return fail(ErrorKind::Misuse, message);
+        }
+        if cap < 2 * segment_bytes {
+            let message = format!(
+                "the log's cap of {cap} bytes is less than two segments of {segment_bytes} bytes; raise the cap, \
+                 or make the segments smaller"
+            );
+            return fail(ErrorKind::Misuse, message);
         }
         let narrow = |pages: u64| u32::try_from(pages).expect("checked above");
         let limits = Limits {
             segment_pages: narrow(segment),
             reserve_pages: narrow(reserve),
-            log_cap_pages: pages(self.log_cap_bytes),
+            log_cap_pages: pages(cap),
         };
         let checksum = match self.checksum {
             None if new => checksum_from_environment()?,
@@ -202,6 +235,13 @@ impl Options {
     }
 }
 
+/// The sizes of a log, in bytes.
+struct Sizes {
+    segment: u64,
+    cap: u64,
+    reserve: u64,
+}
+
 fn checksum_from_environment() -> Result<Option<Checksum>> {
     let Ok(name) = std::env::var("DATASYNC_CHECKSUM_ALGO") else { return Ok(None) };
     match Checksum::from_name(&name) {
@@ -210,5 +250,44 @@ fn checksum_from_environment() -> Result<Option<Checksum>> {
             ErrorKind::Misuse,
             format!("DATASYNC_CHECKSUM_ALGO is '{name}'; it can be crc32 or fast (xxh3)"),
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(options: &Options) -> String {
+        let Err(error) = options.setup("store".to_owned(), true) else { panic!("{options:?} was taken") };
+        assert_eq!(error.kind(), ErrorKind::Misuse, "{error}");
+        error.to_string()
+    }
+
+    #[test]
+    fn a_size_that_was_not_set_goes_with_those_that_were() {
+        let limits = |options: Options| options.setup("store".to_owned(), true).unwrap().limits;
+        let all = limits(Options::new());
+        assert_eq!((all.segment_pages, all.log_cap_pages, all.reserve_pages), (4096, 16384, 256));
+        assert_eq!(limits(Options::new().segment_bytes(48 << 20)).log_cap_pages, 2 * 12288);
+        assert_eq!(limits(Options::new().segment_bytes(64 << 10)).reserve_pages, 16);
+        assert_eq!(limits(Options::new().log_cap_bytes(20 << 20)).segment_pages, 2560);
+        limits(Options::new().segment_bytes(4 << 30));
+        limits(Options::new().log_cap_bytes(32 << 10));
+    }
+
+    #[test]
+    fn sizes_that_contradict_each_other_are_refused_in_words_with_the_numbers() {
+        let cap = refused(&Options::new().segment_bytes(10 << 20).log_cap_bytes(16 << 20));
+        assert!(cap.contains("cap of 16777216 bytes") && cap.contains("two segments of 10485760"), "{cap}");
+        let alone = refused(&Options::new().log_cap_bytes(8 << 10));
+        assert!(alone.contains("the log's cap of 8192 bytes"), "what was set is to blame: {alone}");
+        let reserve = refused(&Options::new().segment_bytes(64 << 10).reserve_bytes(128 << 10));
+        assert!(reserve.contains("a reserve of 131072 bytes") && reserve.contains("65536"), "{reserve}");
+        for segment in [0, 12 << 10, 5 << 30, u64::MAX] {
+            assert!(refused(&Options::new().segment_bytes(segment)).contains("a segment of the log"));
+        }
+        for message in [cap, reserve] {
+            assert!(!message.contains('_'), "no name of an option, which differs by language: {message}");
+        }
     }
 }

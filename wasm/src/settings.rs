@@ -15,12 +15,12 @@ pub struct Settings {
     pub create: bool,
     /// Write nothing, not even recovery.
     pub read_only: bool,
-    /// Soft size of a log segment, bytes.
-    pub segment_bytes: u64,
-    /// The log is folded when it is larger than this, bytes.
-    pub log_cap_bytes: u64,
-    /// Space kept ready for recovery, bytes.
-    pub reserve_bytes: u64,
+    /// Soft size of a log segment, bytes; 4 MiB, or what fits under the cap.
+    pub segment_bytes: Option<u64>,
+    /// The log is folded when it is larger than this, bytes; 16 MiB, or two segments if that is more.
+    pub log_cap_bytes: Option<u64>,
+    /// Space kept ready for recovery, bytes; 1 MiB, or a segment if that is less.
+    pub reserve_bytes: Option<u64>,
     /// A transaction keeps this much in memory, bytes.
     pub spill_bytes: u64,
     /// SQLite's page cache, bytes.
@@ -36,9 +36,9 @@ impl Default for Settings {
         Self {
             create: true,
             read_only: false,
-            segment_bytes: 4 << 20,
-            log_cap_bytes: 16 << 20,
-            reserve_bytes: 1 << 20,
+            segment_bytes: None,
+            log_cap_bytes: None,
+            reserve_bytes: None,
             spill_bytes: 4 << 20,
             cache_bytes: 8 << 20,
             checksum: None,
@@ -53,12 +53,14 @@ impl Settings {
     /// # Errors
     /// `Misuse` for a checksum that there is not.
     pub fn options(&self) -> Outcome<Options> {
+        let half = self.log_cap_bytes.map_or(u64::MAX, |cap| cap / 2);
+        let segment = self.segment_bytes.unwrap_or((4 << 20).min(half).max(16 << 10));
         let options = Options::new()
             .create(self.create && !self.read_only)
             .read_only(self.read_only)
-            .segment_bytes(self.segment_bytes)
-            .log_cap_bytes(self.log_cap_bytes)
-            .reserve_bytes(self.reserve_bytes.min(self.segment_bytes))
+            .segment_bytes(segment)
+            .log_cap_bytes(self.log_cap_bytes.unwrap_or((16 << 20).max(segment.saturating_mul(2))))
+            .reserve_bytes(self.reserve_bytes.unwrap_or(1 << 20).min(segment))
             .spill_bytes(self.spill_bytes)
             .background(false);
         match &self.checksum {

@@ -37,6 +37,17 @@ fn run(engine: &mut Engine, sql: &str) -> Outcome<(usize, Option<i64>)> {
 }
 
 #[test]
+fn a_size_that_was_not_set_goes_with_those_that_were() {
+    let open = |settings: Settings| Engine::open(Memory::new(), settings).map(drop);
+    open(Settings { segment_bytes: Some(10 << 20), ..Settings::default() }).unwrap();
+    open(Settings { log_cap_bytes: Some(1 << 20), ..Settings::default() }).unwrap();
+    let both =
+        Settings { segment_bytes: Some(10 << 20), log_cap_bytes: Some(16 << 20), ..Settings::default() };
+    let refused = open(both).unwrap_err();
+    assert!(refused.kind == "Misuse" && refused.message.contains("the log's cap of 16777216"), "{refused:?}");
+}
+
+#[test]
 fn what_was_settled_is_there_after_a_crash_and_what_was_not_is_whole_or_gone() {
     let memory = Memory::new();
     let mut engine = open(&memory);
