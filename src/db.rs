@@ -42,7 +42,7 @@ use std::path::Path;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::backend::OpenMode;
-use crate::block::Lsn;
+use crate::block::{Durability, Lsn};
 use crate::error::{Error, ErrorKind, Result, fail};
 use crate::vfs::store::{self, Held};
 use crate::vfs::{self, trouble};
@@ -61,6 +61,8 @@ pub fn open(path: impl AsRef<Path>) -> Result<Connection> {
 pub struct Database {
     held: Held,
     access: OpenMode,
+    /// What its connections begin with instead of `PRAGMA synchronous`.
+    durability: Option<Durability>,
 }
 
 impl Database {
@@ -76,7 +78,8 @@ impl Database {
     }
 
     /// Opens the store at `path` as `options` say. If this process has it open already, that volume is joined
-    /// and the options are not looked at, except whether it is for reading only.
+    /// and the options are not looked at, except whether it is for reading only and the durability: those are
+    /// this `Database`'s own.
     ///
     /// # Errors
     /// As [`Database::open`]; `NotFound` when creating was ruled out; `Misuse` for options that contradict
@@ -88,9 +91,10 @@ impl Database {
             (false, true) => OpenMode::Create,
             (false, false) => OpenMode::Existing,
         };
+        let durability = options.durability;
         let name = store::full_name(utf8(path.as_ref())?)?;
         let held = store::join(&name, access, || options)?;
-        Ok(Self { held, access })
+        Ok(Self { held, access, durability })
     }
 
     /// A database on a volume of any kind (in memory, simulated). The volume stays the caller's: closing the
@@ -100,11 +104,13 @@ impl Database {
     /// `Unsupported` when SQLite does not take the VFS.
     pub fn over(volume: Volume) -> Result<Self> {
         vfs::register()?;
-        Ok(Self { held: store::mount(volume), access: OpenMode::Existing })
+        let durability = volume.durability_set();
+        Ok(Self { held: store::mount(volume), access: OpenMode::Existing, durability })
     }
 
     /// A new connection. Any number may be open, on any threads: many read while one writes; a writer whose
-    /// turn it is not waits as long as the connection's busy timeout (5 s unless set).
+    /// turn it is not waits as long as the connection's busy timeout (5 s unless set). Its commits wait for
+    /// what [`Options::durability`] says, and without that for what `PRAGMA synchronous` says.
     ///
     /// # Errors
     /// As SQLite, with our words: `Io`, `Poisoned`, `Corrupt`.
@@ -118,7 +124,13 @@ impl Database {
         };
         // URI: so that ATTACH and VACUUM INTO can name another VFS.
         let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
-        in_words(self.name(), || Connection::open_with_flags_and_vfs(self.name(), flags, vfs::NAME))
+        in_words(self.name(), || {
+            let connection = Connection::open_with_flags_and_vfs(self.name(), flags, vfs::NAME)?;
+            if let Some(durability) = self.durability {
+                connection.execute_batch(vfs::durability_pragma(durability))?;
+            }
+            Ok(connection)
+        })
     }
 
     /// Makes everything committed so far durable; the newest commit that is.

@@ -43,6 +43,7 @@ mod turn;
 mod uri;
 
 pub(crate) use place::{make_durable, pause, remove_partial};
+pub(crate) use pragma::durability_pragma;
 
 use crate::error::{Error, Result};
 

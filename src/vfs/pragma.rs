@@ -200,6 +200,15 @@ fn no_such_pragma(name: &str) -> Error {
     Error::new(ErrorKind::Misuse, text)
 }
 
+/// The statement that sets what a connection's commits wait for.
+pub(crate) fn durability_pragma(durability: Durability) -> &'static str {
+    match durability {
+        Durability::Applied => "PRAGMA main.datasync_durability = applied",
+        Durability::Durable => "PRAGMA main.datasync_durability = durable",
+        Durability::Witnessed => "PRAGMA main.datasync_durability = witnessed",
+    }
+}
+
 fn durability_name(durability: Durability) -> &'static str {
     match durability {
         Durability::Applied => "applied",

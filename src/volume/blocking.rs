@@ -210,6 +210,12 @@ impl Volume {
         lock(&self.shared.store).durable()
     }
 
+    /// What commits wait for, if its options said so.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn durability_set(&self) -> Option<Durability> {
+        self.shared.options.durability
+    }
+
     /// What was counted since opening, and what the store is now.
     #[must_use]
     pub fn stats(&self) -> Stats {

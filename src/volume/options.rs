@@ -31,7 +31,7 @@ pub struct Options {
     log_cap_bytes: Option<u64>,
     reserve_bytes: Option<u64>,
     pub(crate) spill_bytes: u64,
-    pub(crate) durability: Durability,
+    pub(crate) durability: Option<Durability>,
     pub(crate) create: bool,
     pub(crate) read_only: bool,
     pub(crate) background: bool,
@@ -49,7 +49,7 @@ impl Default for Options {
             log_cap_bytes: None,
             reserve_bytes: None,
             spill_bytes: 16 << 20,
-            durability: Durability::Durable,
+            durability: None,
             create: true,
             read_only: false,
             background: host::HAS_THREADS,
@@ -107,10 +107,13 @@ impl Options {
         self
     }
 
-    /// What `BlockStorage::sync` reaches (default `Durable`).
+    /// What a commit waits for where nobody says it of the commit: [`BlockStorage::sync`](super::BlockStorage::sync)
+    /// (default `Durable`), and each new connection of a `Database` that is opened with this or is over this
+    /// volume (default: what `PRAGMA synchronous` says, which is `Durable` until it is set). On a connection
+    /// `PRAGMA datasync_durability` changes it, and goes back to `PRAGMA synchronous`.
     #[must_use]
     pub fn durability(mut self, durability: Durability) -> Self {
-        self.durability = durability;
+        self.durability = Some(durability);
         self
     }
 
@@ -136,7 +139,9 @@ impl Options {
         self
     }
 
-    /// How long `begin` and `close` wait for the writer slot (default 5 s).
+    /// How long [`Volume::close`](super::Volume::close) and the first change on [`Blocks`](super::Blocks) wait for
+    /// the writer slot (default 5 s). `Volume::begin` does not wait, `begin_within` as long as it is told, and
+    /// a connection of SQLite's as long as its own busy timeout.
     #[must_use]
     pub fn busy_timeout(mut self, timeout: Duration) -> Self {
         self.busy_timeout = timeout;

@@ -2,7 +2,7 @@
 
 use super::blocking::Volume;
 use super::writer::{Receipt, Writer};
-use crate::block::{BLOCK_SIZE, BlockBytes, BlockNo};
+use crate::block::{BLOCK_SIZE, BlockBytes, BlockNo, Durability};
 use crate::error::Result;
 
 /// A store of 4 KiB blocks.
@@ -33,7 +33,8 @@ pub trait BlockStorage {
     /// As [`BlockStorage::write_block`].
     fn deallocate_block(&mut self, block: BlockNo) -> Result<()>;
 
-    /// Commits everything staged; durable when this returns. `None` if nothing was staged: then no version
+    /// Commits everything staged; durable when this returns, unless the volume's
+    /// [`durability`](super::Options::durability) says otherwise. `None` if nothing was staged: then no version
     /// changes.
     ///
     /// # Errors
@@ -119,7 +120,7 @@ impl BlockStorage for Blocks {
     }
 
     fn sync(&mut self) -> Result<Option<Receipt>> {
-        let durability = self.volume.shared.options.durability;
+        let durability = self.volume.shared.options.durability.unwrap_or(Durability::Durable);
         let Some(writer) = &mut self.writer else { return Ok(None) };
         if writer.is_empty() {
             self.writer = None;

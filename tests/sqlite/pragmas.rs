@@ -1,5 +1,11 @@
 //! The pragmas of `vfs::pragma`'s table, and how durability follows from what was asked.
 
+use datasync::Database;
+use datasync::backend::memory::Memory;
+use datasync::block::Durability;
+use datasync::volume::{Options, Volume};
+use rusqlite::Connection;
+
 use super::common::{Place, number, run, text};
 
 #[test]
@@ -32,6 +38,26 @@ fn pragmas_that_do_not_exist_say_which_do() {
     let error = connection.execute_batch("BEGIN IMMEDIATE; PRAGMA datasync_compact").unwrap_err().to_string();
     assert!(error.contains("commit first"), "{error}");
     run(&connection, "ROLLBACK");
+}
+
+#[test]
+fn connections_begin_with_the_durability_of_their_database() {
+    let place = Place::new();
+    let applied = place.store_with(Options::new().durability(Durability::Applied));
+    let durability = |connection: &Connection| text(connection, "PRAGMA datasync_durability");
+    let connection = applied.connection().unwrap();
+    run(&connection, "CREATE TABLE t(x)");
+    let before = applied.volume().durable_lsn();
+    run(&connection, "PRAGMA synchronous=FULL; INSERT INTO t VALUES (1)");
+    assert_eq!(applied.volume().durable_lsn(), before, "a commit that is applied waits for no barrier");
+    run(&connection, "PRAGMA datasync_durability=synchronous");
+    assert_eq!(durability(&connection), "durable");
+    let joined = place.store_with(Options::new().durability(Durability::Witnessed));
+    assert_eq!(durability(&joined.connection().unwrap()), "witnessed", "whoever opened the store");
+    assert_eq!(durability(&place.store().connection().unwrap()), "durable");
+    assert_eq!(durability(&applied.connection().unwrap()), "applied");
+    let memory = Volume::open(Memory::new(), Options::new().durability(Durability::Applied)).unwrap();
+    assert_eq!(durability(&Database::over(memory).unwrap().connection().unwrap()), "applied");
 }
 
 #[test]
