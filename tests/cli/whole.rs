@@ -1,0 +1,116 @@
+//! The commands that treat a store as a whole: import, export, stat, compact; and what is no store.
+
+use std::fs;
+use std::io::Write;
+
+use rusqlite::Connection;
+
+use crate::{Place, content};
+
+#[test]
+fn what_goes_in_comes_out_with_the_same_changes_as_on_plain_sqlite() {
+    let changes = "UPDATE artist SET name = upper(name) WHERE id % 7 = 0; DELETE FROM album WHERE id % 5 = 0; \
+                   INSERT INTO album(title, artist, cover) VALUES ('new', 1, x'00ff');";
+    let place = Place::new();
+    place.run("import music.db music.datasync").is(0);
+    place.sql(changes).is(0);
+    place.run("export music.datasync copy.db").is(0);
+    let plain = Connection::open(place.path("music.db")).unwrap();
+    plain.execute_batch(changes).unwrap();
+    drop(plain);
+    assert_eq!(content(&place.path("copy.db")), content(&place.path("music.db")));
+    assert_eq!(content(&place.path("music.datasync/base.db")), content(&place.path("music.db")));
+}
+
+#[test]
+fn compact_empties_the_log() {
+    let place = Place::imported();
+    place.crash_after(&["UPDATE album SET title = 'x'"]);
+    place.run("compact music.datasync").is(0);
+    let stat = place.run("stat music.datasync --json").is(0);
+    let value: serde_json::Value = serde_json::from_str(&stat.out).unwrap();
+    assert_eq!(value["log_blocks"], 0);
+    place.run("verify music.datasync").is(0).says("clean: ").says(" 0 blocks in the log");
+}
+
+#[test]
+fn export_replaces_a_file_only_when_told() {
+    let place = Place::imported();
+    fs::write(place.path("mine.db"), "precious").unwrap();
+    place.run("export music.datasync mine.db").fails(2, "mine.db exists already");
+    assert_eq!(fs::read(place.path("mine.db")).unwrap(), b"precious");
+    place.run("export music.datasync mine.db --force").is(0);
+    assert_eq!(content(&place.path("mine.db")), content(&place.path("music.db")));
+}
+
+#[test]
+fn import_never_touches_what_is_there() {
+    let place = Place::imported();
+    place.sql("DELETE FROM album").is(0);
+    let before = place.files("music.datasync");
+    let again = place.run("import music.db music.datasync");
+    assert!(again.code != 0 && again.err.contains("music.datasync"), "{}", again.err);
+    assert_eq!(place.files("music.datasync"), before);
+    fs::write(place.path("text.txt"), "no database at all").unwrap();
+    let text = place.run("import text.txt other.datasync");
+    assert!(text.code != 0 && text.err.contains("text.txt"), "{}", text.err);
+    place.run("import missing.db other.datasync").fails(3, "missing.db");
+}
+
+#[test]
+fn what_is_no_store_is_named_and_left_alone() {
+    let place = Place::new();
+    fs::create_dir(place.path("folder")).unwrap();
+    fs::write(place.path("folder/letter.txt"), "dear").unwrap();
+    for line in
+        ["stat folder", "verify folder", "log folder", "sql folder SELECT", "stat music.db", "compact folder"]
+    {
+        let store = line.split(' ').nth(1).unwrap();
+        place.run(line).fails(3, store);
+    }
+    let left: Vec<_> =
+        fs::read_dir(place.path("folder")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["letter.txt"]);
+}
+
+#[test]
+fn a_store_in_use_names_its_holder() {
+    let place = Place::imported();
+    let (mut child, mut lines) = place.writer();
+    writeln!(child.stdin.as_mut().unwrap(), "SELECT 'done';").unwrap();
+    while lines.next().unwrap().unwrap() != "done" {}
+    let holder = child.id().to_string();
+    place.sql("SELECT 1").fails(4, &holder);
+    place.run("verify music.datasync").fails(4, &holder);
+    place.run("log music.datasync").is(0).says("META slot");
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
+    place.sql("SELECT 1").is(0);
+}
+
+#[test]
+fn a_store_that_may_only_be_read_can_be_read() {
+    let place = Place::imported();
+    let store = place.path("music.datasync");
+    let files = || fs::read_dir(&store).unwrap().map(|entry| entry.unwrap().path()).chain([store.clone()]);
+    let set = |readonly: bool| {
+        for path in files().collect::<Vec<_>>() {
+            let mut permissions = fs::metadata(&path).unwrap().permissions();
+            permissions.set_readonly(readonly);
+            fs::set_permissions(&path, permissions).unwrap();
+        }
+    };
+    set(true);
+    let refused = fs::File::options().append(true).open(store.join("META")).is_err();
+    if refused {
+        place.sql("DELETE FROM album").fails(6, "music.datasync");
+        place.run("stat music.datasync").is(0);
+        place
+            .run_args(&["sql", "music.datasync", "--read-only", "SELECT count(*) FROM album"], "")
+            .is(0)
+            .says("300");
+    } else {
+        println!("skipped: this user may write to read-only files");
+    }
+    set(false);
+}
