@@ -20,6 +20,20 @@ fn rows_are_printed_for_people_and_for_programs() {
 }
 
 #[test]
+fn text_that_is_no_utf_8_is_printed_and_the_script_goes_on() {
+    let place = Place::imported();
+    let sql = "SELECT CAST(x'61ff62' AS TEXT) AS t; SELECT 'after' AS t";
+    place.sql(sql).is(0).says("a\u{fffd}b\n(1 row)").says("after");
+    place
+        .run_args(&["sql", "music.datasync", "--json", sql], "")
+        .is(0)
+        .says("\"a\u{fffd}b\"")
+        .says("\"after\"");
+    let csv = place.command(&["sql", "music.datasync", "--csv", sql]).output().unwrap();
+    assert!(csv.status.success() && csv.stdout == b"t\r\na\xffb\r\nt\r\nafter\r\n", "{csv:?}");
+}
+
+#[test]
 fn a_script_runs_from_standard_input_and_names_the_line_that_fails() {
     let place = Place::imported();
     let script = "CREATE TABLE note(text);\n\

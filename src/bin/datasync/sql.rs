@@ -8,7 +8,7 @@ use std::io::{BufRead, Write, stdin};
 use datasync::db::Database;
 use datasync::volume::Options;
 use rusqlite::Connection;
-use rusqlite::types::Value;
+use rusqlite::types::ValueRef;
 
 use crate::args;
 use crate::fail::{Code, Done, Failure};
@@ -83,12 +83,8 @@ fn one(connection: &Connection, text: &str, format: Format, out: &mut dyn Write)
         return Ok(());
     }
     let mut printer = Printer::new(out, format, columns);
-    let mut values: Vec<Value> = Vec::with_capacity(width);
     while let Some(row) = rows.next()? {
-        values.clear();
-        for at in 0..width {
-            values.push(row.get(at)?);
-        }
+        let values: Vec<ValueRef<'_>> = (0..width).map(|at| row.get_ref(at)).collect::<Result<_, _>>()?;
         printer.row(&values)?;
     }
     printer.finish()?;

@@ -1,11 +1,15 @@
 //! Rows for people: aligned columns, numbers to the right. Also JSON and CSV of the same rows.
 //!
+//! Text need not be UTF-8 to SQLite. CSV has its bytes as they are; a table and JSON, which are text, have U+FFFD
+//! in the place of what is none.
+//!
 //! Holds at most [`WINDOW`] rows at a time, so that any result can be printed in bounded memory; a column
 //! may grow wider from one window to the next.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
-use rusqlite::types::Value;
+use rusqlite::types::ValueRef;
 use unicode_width::UnicodeWidthStr;
 
 /// Rows that are measured together.
@@ -43,13 +47,13 @@ impl<'a> Printer<'a> {
     }
 
     /// Adds a row, which has one value for each column.
-    pub fn row(&mut self, values: &[Value]) -> io::Result<()> {
+    pub fn row(&mut self, values: &[ValueRef<'_>]) -> io::Result<()> {
         self.rows += 1;
         match self.format {
             Format::Json => self.json_row(values),
             Format::Csv => self.csv_row(values),
             Format::Table => {
-                let cells: Vec<Cell> = values.iter().map(cell).collect();
+                let cells: Vec<Cell> = values.iter().copied().map(cell).collect();
                 for (width, cell) in self.widths.iter_mut().zip(&cells) {
                     *width = (*width).max(cell.text.width());
                 }
@@ -105,7 +109,7 @@ impl<'a> Printer<'a> {
         writeln!(self.out, "{}", line.trim_end())
     }
 
-    fn json_row(&mut self, values: &[Value]) -> io::Result<()> {
+    fn json_row(&mut self, values: &[ValueRef<'_>]) -> io::Result<()> {
         self.out.write_all(if self.rows == 1 { b"[\n  {" } else { b",\n  {" })?;
         for (at, (name, value)) in self.columns.iter().zip(values).enumerate() {
             if at > 0 {
@@ -113,7 +117,7 @@ impl<'a> Printer<'a> {
             }
             serde_json::to_writer(&mut self.out, name)?;
             self.out.write_all(b": ")?;
-            serde_json::to_writer(&mut self.out, &json(value))?;
+            serde_json::to_writer(&mut self.out, &json(*value))?;
         }
         self.out.write_all(b"}")
     }
@@ -122,42 +126,45 @@ impl<'a> Printer<'a> {
         if std::mem::replace(&mut self.header_printed, true) {
             return Ok(());
         }
-        let names: Vec<String> = self.columns.iter().map(|name| csv_field(name)).collect();
-        write!(self.out, "{}\r\n", names.join(","))
+        let names: Vec<Cow<'_, [u8]>> = self.columns.iter().map(|name| csv_field(name.as_bytes())).collect();
+        self.out.write_all(&names.join(&b","[..]))?;
+        self.out.write_all(b"\r\n")
     }
 
-    fn csv_row(&mut self, values: &[Value]) -> io::Result<()> {
+    fn csv_row(&mut self, values: &[ValueRef<'_>]) -> io::Result<()> {
         self.csv_header()?;
-        let fields: Vec<String> = values
-            .iter()
-            .map(|value| match value {
-                Value::Null => String::new(),
-                Value::Text(text) => csv_field(text),
-                other => cell(other).text,
-            })
-            .collect();
-        write!(self.out, "{}\r\n", fields.join(","))
+        for (at, value) in values.iter().enumerate() {
+            if at > 0 {
+                self.out.write_all(b",")?;
+            }
+            match value {
+                ValueRef::Null => {}
+                ValueRef::Text(text) => self.out.write_all(&csv_field(text))?,
+                other => self.out.write_all(cell(*other).text.as_bytes())?,
+            }
+        }
+        self.out.write_all(b"\r\n")
     }
 }
 
 /// JSON has no blobs: they stand as hexadecimal text. A real that JSON cannot say is null.
-fn json(value: &Value) -> serde_json::Value {
+fn json(value: ValueRef<'_>) -> serde_json::Value {
     match value {
-        Value::Null => serde_json::Value::Null,
-        Value::Integer(number) => (*number).into(),
-        Value::Real(number) => (*number).into(),
-        Value::Text(text) => text.as_str().into(),
-        Value::Blob(bytes) => hex(bytes).into(),
+        ValueRef::Null => serde_json::Value::Null,
+        ValueRef::Integer(number) => number.into(),
+        ValueRef::Real(number) => number.into(),
+        ValueRef::Text(text) => String::from_utf8_lossy(text).into(),
+        ValueRef::Blob(bytes) => hex(bytes).into(),
     }
 }
 
-fn cell(value: &Value) -> Cell {
+fn cell(value: ValueRef<'_>) -> Cell {
     match value {
-        Value::Null => Cell { text: "NULL".to_owned(), number: false },
-        Value::Integer(number) => Cell { text: number.to_string(), number: true },
-        Value::Real(number) => Cell { text: format!("{number:?}"), number: true },
-        Value::Text(text) => Cell { text: one_line(text), number: false },
-        Value::Blob(bytes) => Cell { text: format!("x'{}'", hex(bytes)), number: false },
+        ValueRef::Null => Cell { text: "NULL".to_owned(), number: false },
+        ValueRef::Integer(number) => Cell { text: number.to_string(), number: true },
+        ValueRef::Real(number) => Cell { text: format!("{number:?}"), number: true },
+        ValueRef::Text(text) => Cell { text: one_line(&String::from_utf8_lossy(text)), number: false },
+        ValueRef::Blob(bytes) => Cell { text: format!("x'{}'", hex(bytes)), number: false },
     }
 }
 
@@ -174,19 +181,26 @@ fn one_line(text: &str) -> String {
     line
 }
 
-fn csv_field(text: &str) -> String {
-    if text.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", text.replace('"', "\"\""))
-    } else {
-        text.to_owned()
+fn csv_field(text: &[u8]) -> Cow<'_, [u8]> {
+    if !text.iter().any(|byte| b",\"\n\r".contains(byte)) {
+        return text.into();
     }
+    let mut field = vec![b'"'];
+    for byte in text {
+        field.push(*byte);
+        if *byte == b'"' {
+            field.push(b'"');
+        }
+    }
+    field.push(b'"');
+    field.into()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn printed(format: Format, columns: &[&str], rows: &[Vec<Value>]) -> String {
+    fn bytes_of(format: Format, columns: &[&str], rows: &[Vec<ValueRef<'_>>]) -> Vec<u8> {
         let mut out = Vec::new();
         let mut printer =
             Printer::new(&mut out, format, columns.iter().map(|name| (*name).to_owned()).collect());
@@ -194,13 +208,17 @@ mod tests {
             printer.row(row).unwrap();
         }
         printer.finish().unwrap();
-        String::from_utf8(out).unwrap()
+        out
     }
 
-    fn rows() -> Vec<Vec<Value>> {
+    fn printed(format: Format, columns: &[&str], rows: &[Vec<ValueRef<'_>>]) -> String {
+        String::from_utf8(bytes_of(format, columns, rows)).unwrap()
+    }
+
+    fn rows() -> Vec<Vec<ValueRef<'static>>> {
         vec![
-            vec![Value::Integer(7), Value::Text("a\nb, \u{4e2d}".into()), Value::Null],
-            vec![Value::Real(1.0), Value::Text("say \"x\"".into()), Value::Blob(vec![0, 255])],
+            vec![ValueRef::Integer(7), ValueRef::Text("a\nb, \u{4e2d}".as_bytes()), ValueRef::Null],
+            vec![ValueRef::Real(1.0), ValueRef::Text(b"say \"x\""), ValueRef::Blob(&[0, 255])],
         ]
     }
 
@@ -227,5 +245,13 @@ mod tests {
         let text = printed(Format::Csv, &["n", "t", "b"], &rows());
         assert_eq!(text, "n,t,b\r\n7,\"a\nb, \u{4e2d}\",\r\n1.0,\"say \"\"x\"\"\",x'00ff'\r\n");
         assert_eq!(printed(Format::Csv, &["n", "t"], &[]), "n,t\r\n");
+    }
+
+    #[test]
+    fn text_that_is_no_utf_8_is_printed_all_the_same() {
+        let rows = [vec![ValueRef::Integer(1), ValueRef::Text(b"a\xff,b")]];
+        assert_eq!(printed(Format::Table, &["n", "t"], &rows), "n | t\n--+-----\n1 | a\u{fffd},b\n(1 row)\n");
+        assert!(printed(Format::Json, &["n", "t"], &rows).contains("\"a\u{fffd},b\""));
+        assert_eq!(bytes_of(Format::Csv, &["n", "t"], &rows), b"n,t\r\n1,\"a\xff,b\"\r\n");
     }
 }
