@@ -41,6 +41,29 @@ fn export_replaces_a_file_only_when_told() {
     assert_eq!(fs::read(place.path("mine.db")).unwrap(), b"precious");
     place.run("export music.datasync mine.db --force").is(0);
     assert_eq!(content(&place.path("mine.db")), content(&place.path("music.db")));
+    assert!(!place.path("mine.db.exporting").exists());
+}
+
+#[test]
+fn an_export_that_cannot_replace_a_file_says_why_and_leaves_nothing_behind() {
+    let place = Place::imported();
+    let force = "export music.datasync mine.db --force";
+    fs::write(place.path("mine.db"), "precious").unwrap();
+    fs::write(place.path("mine.db-wal"), "open").unwrap();
+    place.run(force).fails(4, "mine.db-wal");
+    assert_eq!(fs::read(place.path("mine.db")).unwrap(), b"precious");
+    assert!(!place.path("mine.db.exporting").exists());
+    fs::remove_file(place.path("mine.db-wal")).unwrap();
+    fs::write(place.path("mine.db.exporting"), "half").unwrap();
+    place.run(force).fails(2, "mine.db.exporting").advises("remove it");
+    fs::remove_file(place.path("mine.db.exporting")).unwrap();
+    fs::remove_file(place.path("mine.db")).unwrap();
+    fs::create_dir(place.path("mine.db")).unwrap();
+    let refused = place.run(force);
+    assert!(refused.code == 6 && !place.path("mine.db.exporting").exists(), "{}", refused.err);
+    fs::remove_dir(place.path("mine.db")).unwrap();
+    place.run("export music.datasync mine.db").is(0);
+    place.run(force).is(0);
 }
 
 #[test]

@@ -45,7 +45,8 @@ Examples:
     /// Write the store's database to a plain SQLite file.
     #[command(after_help = "\
 The file holds the newest durable commit. An existing file is not touched unless you say --force, and
-then it is replaced in one step. Nothing of the store is changed.
+then it is replaced in one step: until it is whole the new one is called FILE.exporting. Nothing of the
+store is changed.
 
 Examples:
   datasync export music.datasync copy.db

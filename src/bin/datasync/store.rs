@@ -15,6 +15,9 @@ use crate::fail::{Code, Done, Failure};
 use crate::progress::Progress;
 use crate::words::{bytes, count};
 
+/// What stands behind the name of an export that is not in the place of the older file yet.
+const UNFINISHED: &str = ".exporting";
+
 /// `datasync import`.
 pub fn import(args: &args::Import, quiet: bool) -> Done {
     let mut options = Options::new();
@@ -57,9 +60,12 @@ pub fn export(args: &args::Export, quiet: bool) -> Done {
             "name another file, or say --force to replace it",
         ));
     }
-    let database = Database::open_with(&args.store, Options::new().read_only(true))?;
     let replaces = args.file.exists();
-    let target = if replaces { beside(&args.file, ".new") } else { args.file.clone() };
+    let target = if replaces { beside(&args.file, UNFINISHED) } else { args.file.clone() };
+    if replaces {
+        refuse_to_replace(&args.file, &target)?;
+    }
+    let database = Database::open_with(&args.store, Options::new().read_only(true))?;
     {
         let progress = Progress::bytes("export", quiet);
         database.export(&target, &mut |done, all| progress.at(done, all))?;
@@ -81,17 +87,37 @@ pub fn beside(file: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Puts a finished export in the place of an older file, in one step.
-fn replace(finished: &Path, file: &Path) -> Done {
-    let others = ["-journal", "-wal"].map(|suffix| beside(file, suffix));
-    if let Some(other) = others.iter().find(|other| other.exists()) {
+/// An older file that somebody uses stays, and so does what an interrupted export has left.
+fn refuse_to_replace(file: &Path, unfinished: &Path) -> Done {
+    if unfinished.symlink_metadata().is_ok() {
         return Err(Failure::new(
-            Code::Busy,
-            format!("{} belongs to the old file, which a program has open or left unclosed", other.display()),
-            format!("the export stands in {}; close that program and move it yourself", finished.display()),
+            Code::Usage,
+            format!("{} is what an export has left that was interrupted", unfinished.display()),
+            "remove it, unless that export still runs, and run the command again",
         ));
     }
-    take_name(finished, file)
+    refuse_file_in_use(file)
+}
+
+/// A journal or a log beside a database file would be taken for that of its successor.
+fn refuse_file_in_use(file: &Path) -> Done {
+    let others = ["-journal", "-wal"].map(|suffix| beside(file, suffix));
+    let Some(other) = others.iter().find(|other| other.exists()) else { return Ok(()) };
+    Err(Failure::new(
+        Code::Busy,
+        format!("{} belongs to the old file, which a program has open or left unclosed", other.display()),
+        "close that program and run the command again, or name another file",
+    ))
+}
+
+/// Puts a finished export in the place of an older file, in one step; where that cannot be, nothing is left of it.
+fn replace(finished: &Path, file: &Path) -> Done {
+    let replaced = refuse_file_in_use(file).and_then(|()| take_name(finished, file));
+    if replaced.is_err() {
+        // It is gone from here if it has its name already.
+        let _ = std::fs::remove_file(finished);
+    }
+    replaced
 }
 
 /// Gives what is finished its name, durably.
