@@ -1,7 +1,7 @@
 //! One error type. The kind says what the caller does next, the message says what happened and where.
 //!
-//! Kinds are few and prescriptive. The maps out of here, to SQLite's codes in `vfs/trouble.rs` and to the names of
-//! JavaScript's union in `wasm/src/failure.rs`, leave none out.
+//! Kinds are few and prescriptive. The maps out of here leave none out: to SQLite's codes in `src/vfs/trouble.rs`, to
+//! exit codes in `src/bin/datasync/fail.rs`, to the names of JavaScript's union in `wasm/src/failure.rs`.
 
 use std::fmt;
 
@@ -19,7 +19,9 @@ pub enum ErrorKind {
     /// Bytes that had been durable are not what was written. `datasync verify` says where,
     /// `datasync salvage` copies what is left into a new store; nothing was changed.
     Corrupt,
-    /// Bytes name another checksum algorithm than the store's own. As with `Corrupt`, they are not data.
+    /// Another checksum algorithm than the store's own. If an opening says so, the caller asked for it with
+    /// `Options::checksum`: the store is sound, leave the option out. If a read does, bytes name it, and as with
+    /// `Corrupt` they are not data.
     AlgoMismatch,
     /// Written by a newer version of this crate. Upgrade.
     Unsupported,

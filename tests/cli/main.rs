@@ -151,6 +151,14 @@ impl Ran {
         assert!(next.starts_with(" next: ") && next.len() > 15, "{}", ran.err);
         ran
     }
+
+    /// The next step names `part`.
+    #[track_caller]
+    fn advises(self, part: &str) -> Self {
+        let next = self.err.lines().last().unwrap_or_default();
+        assert!(next.starts_with(" next: ") && next.contains(part), "no {part:?} in {}", self.err);
+        self
+    }
 }
 
 /// The whole content, in the words of plain SQLite.

@@ -52,7 +52,7 @@ fn a_script_runs_from_standard_input_and_names_the_line_that_fails() {
 #[test]
 fn a_store_is_only_made_when_that_was_asked_for() {
     let place = Place::new();
-    place.run("sql nowhere.datasync SELECT").fails(3, "nowhere.datasync");
+    place.run("sql nowhere.datasync SELECT").fails(3, "nowhere.datasync").advises("--create");
     assert!(!place.path("nowhere.datasync").exists());
     place
         .run_args(&["sql", "new.datasync", "--create", "CREATE TABLE t(a); SELECT 1;"], "")
@@ -83,4 +83,15 @@ fn an_acknowledged_commit_survives_a_killed_writer() {
     assert_eq!(place.files("music.datasync"), before, "stat and verify change nothing");
     place.sql("SELECT name FROM artist WHERE id IN (1, 1000)").is(0).says("two").says("one");
     place.run("stat music.datasync --json").is(0).says("\"opened\": \"clean\"");
+}
+
+#[test]
+fn a_write_where_writing_was_ruled_out_is_told_how_to_write() {
+    let place = Place::imported();
+    let delete = "DELETE FROM album";
+    place
+        .run_args(&["sql", "music.datasync", "--read-only", delete], "")
+        .fails(5, "readonly")
+        .advises("leave --read-only out");
+    place.sql("SELECT count(*) FROM album").is(0).says("300");
 }

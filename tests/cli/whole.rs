@@ -75,9 +75,39 @@ fn import_never_touches_what_is_there() {
     assert!(again.code != 0 && again.err.contains("music.datasync"), "{}", again.err);
     assert_eq!(place.files("music.datasync"), before);
     fs::write(place.path("text.txt"), "no database at all").unwrap();
-    let text = place.run("import text.txt other.datasync");
-    assert!(text.code != 0 && text.err.contains("text.txt"), "{}", text.err);
-    place.run("import missing.db other.datasync").fails(3, "missing.db");
+    place.run("import text.txt other.datasync").fails(5, "text.txt").advises("SQL text goes to");
+    place.run("import missing.db other.datasync").fails(3, "missing.db").advises("path of the database file");
+    assert!(!place.path("other.datasync").exists());
+}
+
+#[test]
+fn a_checksum_that_an_empty_store_does_not_have_is_no_damage() {
+    let place = Place::new();
+    place.run_args(&["sql", "empty.datasync", "--create", "SELECT 1"], "").is(0);
+    place
+        .run("import music.db empty.datasync --checksum crc32")
+        .fails(2, "xxh3")
+        .advises("leave --checksum out");
+    place.run("import music.db empty.datasync --checksum xxh3").is(0);
+}
+
+#[test]
+fn the_environment_names_the_checksum_of_new_stores() {
+    let place = Place::new();
+    let with = |name: &str, args: &[&str]| {
+        let out = place.command(args).env("DATASYNC_CHECKSUM_ALGO", name).output().unwrap();
+        (out.status.code().unwrap(), String::from_utf8(out.stderr).unwrap())
+    };
+    let make = ["sql", "new.datasync", "--create", "SELECT 1"];
+    let (code, err) = with("md5", &make);
+    assert!(code != 0 && err.contains("DATASYNC_CHECKSUM_ALGO") && err.contains("md5"), "{err}");
+    assert_eq!(with("crc32", &make).0, 0);
+    place.run("import music.db new.datasync --checksum xxh3").fails(2, "new.datasync");
+    assert_eq!(
+        with("xxh3", &["sql", "new.datasync", "SELECT 1"]).0,
+        0,
+        "a store that is there keeps its own"
+    );
 }
 
 #[test]

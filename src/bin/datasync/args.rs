@@ -15,7 +15,7 @@ A store is a directory. After a clean close `sqlite3 STORE/base.db` opens it as 
 
 Exit codes:
   0  done; verify: clean         4  the store is in use by another program
-  1  damage was found            5  SQLite refused the SQL
+  1  damage was found            5  SQLite refused the SQL or the file
   2  the command line is wrong   6  the disk: its space, its permissions, a failure
   3  no store there, or one of a newer version";
 

@@ -3,9 +3,10 @@
 //! The rule it keeps: the rows of a statement are printed when it is over, so what a person has seen of a
 //! commit is durable.
 
-use std::io::{BufRead, Write, stdin};
+use std::io::{BufRead, IsTerminal, Write, stdin};
 
 use datasync::db::Database;
+use datasync::error::ErrorKind;
 use datasync::volume::Options;
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
@@ -16,11 +17,20 @@ use crate::script::Statements;
 use crate::table::{Format, Printer};
 use crate::words::count;
 
+/// What ends the input on a terminal.
+const END_KEYS: &str = "Ctrl-D (on Windows Ctrl-Z, Enter)";
+
 /// Runs the command.
 pub fn run(args: &args::Sql, quiet: bool, out: &mut dyn Write) -> Done {
     let options = Options::new().create(args.create).read_only(args.read_only);
-    let database = Database::open_with(&args.store, options)?;
-    let done = statements(args, &database, quiet, out);
+    let database = Database::open_with(&args.store, options).map_err(|error| {
+        let next = "check the path, or say --create to make a store there";
+        Failure::from(error).when(ErrorKind::NotFound, Code::NoStore, next)
+    })?;
+    let done = statements(args, &database, quiet, out).map_err(|failure| match args.read_only {
+        true => failure.when(ErrorKind::ReadOnly, Code::Sql, "leave --read-only out to write"),
+        false => failure,
+    });
     // Closed whatever happened: what was committed is kept, and folded into base.db.
     let closed = database.close().map_err(Failure::from);
     done.and(closed)
@@ -35,7 +45,14 @@ fn statements(args: &args::Sql, database: &Database, quiet: bool, out: &mut dyn 
     };
     let ran = match &args.sql {
         Some(sql) => script(&connection, sql.as_bytes(), false, format, out),
-        None => script(&connection, stdin().lock(), true, format, out),
+        None => {
+            if stdin().is_terminal() && !quiet {
+                eprintln!(
+                    "SQL is read from the terminal: a statement ends with `;`, the script with {END_KEYS}"
+                );
+            }
+            script(&connection, stdin().lock(), true, format, out)
+        }
     };
     out.flush()?;
     let open = !connection.is_autocommit();

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use datasync::block::BLOCK_SIZE;
 use datasync::db::Database;
+use datasync::error::{Error, ErrorKind};
 use datasync::format::checksum::Checksum;
 use datasync::volume::Options;
 use serde_json::json;
@@ -27,12 +28,28 @@ pub fn import(args: &args::Import, quiet: bool) -> Done {
     refuse_to_import_over(&args.store)?;
     let database = {
         let progress = Progress::bytes("import", quiet);
-        Database::import(&args.file, &args.store, options, &mut |done, all| progress.at(done, all))?
+        Database::import(&args.file, &args.store, options, &mut |done, all| progress.at(done, all))
+            .map_err(|error| refused_import(error, args))?
     };
     let size = database.stats().size_bytes;
     database.close()?;
     say(quiet, &format!("{} holds {} of {}", args.store.display(), bytes(size), args.file.display()));
     Ok(())
+}
+
+/// What to do about an import that was refused.
+fn refused_import(error: Error, args: &args::Import) -> Failure {
+    let no_database =
+        "name a file of a SQLite database; SQL text goes to `datasync sql STORE --create < FILE`";
+    let missing = "check the path of the database file";
+    let other_sums = "leave --checksum out, or name a store that does not exist";
+    let failure = Failure::from(error);
+    let failure = failure.when(ErrorKind::Misuse, Code::Sql, no_database);
+    let failure = failure.when(ErrorKind::NotFound, Code::NoStore, missing);
+    match args.checksum {
+        Some(_) => failure.when(ErrorKind::AlgoMismatch, Code::Usage, other_sums),
+        None => failure,
+    }
 }
 
 /// A database in the store stays: looked for without opening the store for writing.
