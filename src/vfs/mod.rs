@@ -12,7 +12,44 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The path is the store's directory. What else the name can say stands in `uri`, the pragmas in `pragma`.
+//! # Parameters of the name
+//!
+//! The path is the store's directory. Behind it can stand, `file:app.datasync?vfs=datasync&log_cap=32M`:
+//!
+//! | parameter | value | meaning |
+//! |---|---|---|
+//! | `vfs`, `mode`, `cache`, `psow`, `modeof` | SQLite's own | `mode=ro` opens for reading only |
+//! | `immutable` | boolean | for reading only, and on the one commit that is the newest when it is opened |
+//! | `nolock` | 0 | 1 is refused: without locks there is no transaction |
+//! | `checksum` | `crc32`, `xxh3` (or `fast`) | algorithm of a new store; one that is there must have it |
+//! | `segment_bytes` | bytes, `K`/`M`/`G` allowed | [`Options::segment_bytes`](crate::volume::Options::segment_bytes) |
+//! | `log_cap` | bytes | [`Options::log_cap_bytes`](crate::volume::Options::log_cap_bytes) |
+//! | `reserve` | bytes | [`Options::reserve_bytes`](crate::volume::Options::reserve_bytes) |
+//! | `spill` | bytes | [`Options::spill_bytes`](crate::volume::Options::spill_bytes) |
+//! | `durability` | `applied`, `durable`, `witnessed`, `synchronous` | as the pragma `datasync_durability` |
+//!
+//! Sizes and `checksum` count for the first connection of a process: later ones join the running volume. A parameter
+//! that is not understood is an error, never ignored.
+//!
+//! # Pragmas
+//!
+//! | pragma | answer | effect |
+//! |---|---|---|
+//! | `datasync_stats` | JSON | none |
+//! | `datasync_recovery` | JSON | none: what opening the store found |
+//! | `datasync_snapshot` | an LSN | none: the commit this connection reads now |
+//! | `datasync_error` | text, empty if none | none: the last error of the store in this process, in words |
+//! | `datasync_sync` | an LSN | everything committed so far is durable |
+//! | `datasync_compact` | `ok` | folds what can be folded into base.db |
+//! | `datasync_verify` | `ok`, or what is damaged | reads everything and checks it |
+//! | `datasync_durability` | `applied`, `durable`, `witnessed` | none: what this connection's commits wait for |
+//! | `datasync_durability = X` | X | as it says; `synchronous` goes back to following `PRAGMA synchronous` |
+//!
+//! Without `datasync_durability`, a commit is `durable` at `synchronous=FULL` (SQLite's default) and EXTRA, and
+//! `applied` at NORMAL and OFF: visible at once, and durable with the next durable commit, `datasync_sync` or
+//! close. All take a schema name in front, as in `PRAGMA other.datasync_sync`.
+//!
+//! # How it works
 //!
 //! | SQLite does | here |
 //! |---|---|

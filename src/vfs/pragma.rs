@@ -1,20 +1,6 @@
 //! Pragmas: those of SQLite that this VFS must know about, and its own.
 //!
-//! | pragma | answer | effect |
-//! |---|---|---|
-//! | `datasync_stats` | JSON | none |
-//! | `datasync_recovery` | JSON | none: what opening the store found |
-//! | `datasync_snapshot` | an LSN | none: the commit this connection reads now |
-//! | `datasync_error` | text, empty if none | none: the last error of the store in this process, in words |
-//! | `datasync_sync` | an LSN | everything committed so far is durable |
-//! | `datasync_compact` | `ok` | folds what can be folded into base.db |
-//! | `datasync_verify` | `ok`, or what is damaged | reads everything and checks it |
-//! | `datasync_durability` | `applied`, `durable`, `witnessed` | none: what this connection's commits wait for |
-//! | `datasync_durability = X` | X | as it says; `synchronous` goes back to following `PRAGMA synchronous` |
-//!
-//! Without `datasync_durability`, a commit is `durable` at `synchronous=FULL` (SQLite's default) and EXTRA, and
-//! `applied` at NORMAL and OFF: visible at once, and durable with the next durable commit, `datasync_sync` or
-//! close. All take a schema name in front, as in `PRAGMA other.datasync_sync`.
+//! Each has a line in the table of `vfs/mod.rs`, where users read it.
 //!
 //! The rule kept here: what SQLite would refuse is not taken for granted. A pragma is seen before SQLite acts.
 

@@ -1,14 +1,6 @@
 //! What can be said in the name of a database: the parameters of `file:app.datasync?vfs=datasync&...`.
 //!
-//! | parameter | value | meaning |
-//! |---|---|---|
-//! | `vfs`, `mode`, `cache`, `psow`, `modeof` | SQLite's own | `mode=ro` opens for reading only |
-//! | `immutable` | boolean | for reading only, and on the one commit that is the newest when it is opened |
-//! | `checksum` | `crc32`, `xxh3` (or `fast`) | checksum algorithm of a store that is created by this |
-//! | `segment_bytes`, `log_cap`, `reserve`, `spill` | bytes, `K`/`M`/`G` allowed | sizes of `volume::Options` |
-//! | `durability` | `applied`, `durable`, `witnessed`, `synchronous` | as the pragma `datasync_durability` |
-//!
-//! Sizes and `checksum` count for the first connection of a process: later ones join the running volume.
+//! Each has a line in the table of `vfs/mod.rs`, where users read it.
 //! The rule it keeps: a parameter that is not understood is an error, never ignored.
 
 use super::pragma::Wanted;

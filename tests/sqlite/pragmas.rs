@@ -1,4 +1,4 @@
-//! The pragmas of `vfs::pragma`'s table, and how durability follows from what was asked.
+//! The pragmas of the table in `src/vfs/mod.rs`, and how durability follows from what was asked.
 
 use datasync::Database;
 use datasync::backend::memory::Memory;

@@ -134,7 +134,8 @@ pub struct Import {
     pub file: PathBuf,
     /// The store to make: a directory.
     pub store: PathBuf,
-    /// Checksum of every block: crc32, or xxh3 (64 bits, faster on large stores).
+    /// Checksum of every block: crc32, or xxh3 (64 bits, faster on large stores). Without this option a new
+    /// store takes what DATASYNC_CHECKSUM_ALGO names, else xxh3.
     #[arg(long, value_parser = ["crc32", "xxh3"])]
     pub checksum: Option<String>,
 }
