@@ -1,7 +1,7 @@
 //! The locks of the volume, from one place, so that a test can put a scheduler of its own behind them.
 //!
 //! Every build that ships uses the standard library's. With the feature `loom` or `shuttle` the same code runs
-//! under a scheduler that tries interleavings (`tests/loom/`, `tests/shuttle/`). The rule: nothing else in
+//! under a scheduler that tries interleavings (`tests/concurrency/`). The rule: nothing else in
 //! `volume/` names a lock, a condition or an atomic of the standard library.
 
 use std::sync::PoisonError;

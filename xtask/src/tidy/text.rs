@@ -19,6 +19,9 @@ pub fn check(root: &Path, path: &str, text: &str) -> Vec<Finding> {
         if path.ends_with(".md") {
             broken_references(root, path, line).into_iter().for_each(|message| report(index + 1, message));
         }
+        if path.ends_with(".rs") && line.trim_start().starts_with("//") {
+            absent_paths(root, path, line).into_iter().for_each(|message| report(index + 1, message));
+        }
     }
     let lines = text.lines().count();
     if !text.is_empty() && (!text.ends_with('\n') || text.ends_with("\n\n")) {
@@ -54,7 +57,17 @@ fn line_rule(line: &str) -> Option<String> {
     host.map(|host| format!("{host} is not in the list of hosts we link to (xtask/src/tidy/tables.rs)"))
 }
 
-/// Links to files that are not there, and `` `src/x.rs` `` or `` `src/x.rs: name` `` that name nothing.
+/// Paths in a Rust comment, from the top of the repository or of the file's own crate, that are not there.
+fn absent_paths(root: &Path, path: &str, comment: &str) -> Vec<String> {
+    let is_part = |letter: char| letter.is_ascii_alphanumeric() || "_./-*<{".contains(letter);
+    let words = comment.split(|letter| !is_part(letter)).map(|word| word.trim_end_matches('.'));
+    let named = words.filter(|word| ["src/", "tests/", "docs/"].iter().any(|top| word.starts_with(top)));
+    let is_there = |word: &str| Path::new(path).ancestors().any(|top| root.join(top).join(word).exists());
+    let absent = named.filter(|word| !word.contains(['*', '<', '{']) && !is_there(word));
+    absent.map(|word| format!("{word} is not there")).collect()
+}
+
+/// Links to files that are not there, and paths, or paths with names behind a colon, that name nothing.
 fn broken_references(root: &Path, path: &str, line: &str) -> Vec<String> {
     let mut broken = Vec::new();
     let folder = root.join(path).parent().expect("a file has a folder").to_owned();
@@ -131,6 +144,15 @@ mod tests {
     #[test]
     fn a_document_past_its_limit_is_caught() {
         check_line("README.md", &"line\n".repeat(200).replace("\n\n", "\n"), "the limit is 200");
+    }
+
+    #[test]
+    fn a_comment_that_names_a_file_that_is_not_there_is_caught() {
+        check_line("src/a.rs", "//! See `tests/absent/`.", "tests/absent/ is not there");
+        check_line("src/a.rs", "    // docs/absent.md has the table.", "docs/absent.md is not there");
+        check_line("src/a.rs", "//! `tests/crash/`, docs/format.md; `tests/*/x.rs`, not/src/x.", "");
+        check_line("wasm/src/a.rs", "// The table of `src/wire.rs`.", "");
+        check_line("src/a.rs", "let path = \"tests/absent\";", "");
     }
 
     #[test]
