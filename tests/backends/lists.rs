@@ -45,6 +45,7 @@ macro_rules! every_volume {
             trimmed_blocks_read_as_zeros_for_good,
             abandoned_batch_leaves_nothing,
             second_writer_waits_its_turn,
+            one_barrier_serves_every_commit_before_it,
             compaction_gives_the_space_back,
             write_far_behind_the_end_is_refused,
         }

@@ -216,6 +216,25 @@ pub fn compaction_gives_the_space_back<M: Medium>() {
     check_now(&open(&medium), &Expected::new());
 }
 
+pub fn one_barrier_serves_every_commit_before_it<M: Medium>() {
+    let medium = M::new();
+    let volume = open(&medium);
+    commit(&volume, &mut Expected::new(), &[0], 1);
+    let before = volume.stats().barriers;
+    let append = |block: u64| {
+        let mut writer = volume.begin().unwrap();
+        writer.write(BlockNo(block), &content(block, 1)).unwrap();
+        writer.append(Durability::Durable).unwrap()
+    };
+    // No more than the reserve holds: what is larger takes a second barrier.
+    let pending: Vec<_> = (0..2).map(append).collect();
+    assert_eq!(volume.stats().barriers, before, "nobody has waited yet");
+    for one in pending {
+        one.wait().unwrap();
+    }
+    assert_eq!(volume.stats().barriers, before + 1);
+}
+
 pub fn concurrent_writers_lose_nothing<M: Medium>() {
     let medium = M::new();
     let volume = open(&medium);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use datasync::backend::memory::Memory;
 use datasync::backend::sim::{BarrierFailure, Cut, Fault, SimDisk};
@@ -140,14 +140,15 @@ pub fn sealing_under_a_reader_never_outgrows_meta() {
 
 #[test]
 pub fn nobody_waits_for_readers_after_a_large_transaction() {
-    let options = options().background(true).reader_patience(Duration::from_secs(4));
+    // Whoever waits for the reader expires it when this is over, however long the rest takes.
+    let options = options().background(true).reader_patience(Duration::from_secs(60));
     let volume = Volume::open(SimDisk::new(1), options).expect("a new store");
     let blocks: Vec<u64> = (0..200).collect();
     put(&volume, &blocks, 1, Durability::Durable);
     let reader = volume.snapshot().expect("open");
-    let started = Instant::now();
+    let rotations = volume.stats().rotations;
     put(&volume, &[0], 2, Durability::Durable);
-    assert!(started.elapsed() < Duration::from_secs(3), "nobody sealed the end of the transaction");
+    assert!(volume.stats().rotations > rotations, "nobody sealed the end of the transaction");
     assert!(holds(&reader, 0, 1));
 }
 
@@ -221,6 +222,7 @@ pub fn nothing_touches_the_medium_after_close() {
             });
             scope.spawn(|| drop(volume.close()));
             scope.spawn(|| drop(volume.close()));
+            // A head start for the three, so that they meet; without one they are only tried less.
             thread::sleep(Duration::from_millis(5));
             drop(holder);
         });
