@@ -1,7 +1,8 @@
 //! `cargo xtask planted`: every deliberate bug against the suites; which suite caught it, and how fast.
 //!
-//! The test programs print one line for each bug; this command runs them, sums up, and with `--write` makes
-//! the table of `docs/proof.md` from those lines. A bug that nothing catches fails the programs, and so this.
+//! The test programs print one line for each bug, and how many the registry has; this command runs them, sums up,
+//! and with `--write` makes the tables of `docs/proof.md` and README.md from those lines. A bug that nothing catches
+//! fails the programs, and so this; so does a bug of which no line came.
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
@@ -30,7 +31,10 @@ pub fn run(args: &[String]) -> Result<(), String> {
             other => return Err(format!("planted has no option `{other}`; --help lists them")),
         }
     }
-    let mut hunted = Vec::new();
+    if write && only.is_some() {
+        return Err("--write makes the tables of every bug; leave --bug out".to_owned());
+    }
+    let (mut hunted, mut registered) = (Vec::new(), 0);
     let programs = [
         ("sim", "crash", Some("crash")),
         ("sim", "properties", Some("crash")),
@@ -51,7 +55,15 @@ pub fn run(args: &[String]) -> Result<(), String> {
         if let Some(only) = only {
             command.env("DATASYNC_HUNT", only);
         }
-        merge(&mut hunted, watch(command)?);
+        let (more, of) = watch(command)?;
+        merge(&mut hunted, more);
+        registered += of;
+    }
+    if only.is_none() && hunted.len() != registered {
+        let seen = hunted.len();
+        return Err(format!(
+            "the registry has {registered} bugs, and lines came of {seen}: some were not hunted"
+        ));
     }
     let escaped = hunted.iter().filter(|one| one.by.is_empty()).count();
     println!("{}", summary(&hunted));
@@ -84,28 +96,42 @@ fn merge(hunted: &mut Vec<Hunted>, more: Vec<Hunted>) {
     }
 }
 
-/// Runs one program and repeats the lines that are about bugs.
-fn watch(mut command: std::process::Command) -> Result<Vec<Hunted>, String> {
+/// Runs one program and repeats the lines that are about bugs; with how many the program says there are.
+fn watch(mut command: std::process::Command) -> Result<(Vec<Hunted>, usize), String> {
     let mut child =
         command.stdout(Stdio::piped()).spawn().map_err(|error| format!("cannot run cargo: {error}"))?;
     let output = child.stdout.take().ok_or("cargo has no output")?;
-    let mut hunted = Vec::new();
+    let (mut hunted, mut registered) = (Vec::new(), 0);
     for line in BufReader::new(output).lines().map_while(Result::ok) {
         if let Some(one) = read(&line) {
             println!("{line}");
             hunted.push(one);
         }
+        registered += count(&line).unwrap_or(0);
     }
     let status = child.wait().map_err(|error| format!("lost cargo: {error}"))?;
     if status.success() || hunted.iter().any(|one| one.by.is_empty()) {
-        Ok(hunted)
+        Ok((hunted, registered))
     } else {
         Err(format!("a suite of planted bugs ended with {status}"))
     }
 }
 
+/// How many bugs a program's part of the registry has.
+fn count(line: &str) -> Option<usize> {
+    own_part(line).strip_prefix("planted: ")?.split_once(" bugs")?.0.parse().ok()
+}
+
+/// A line without the name of the test that libtest puts before the first of it.
+fn own_part(line: &str) -> &str {
+    match line.split_once(" ... ") {
+        Some((test, rest)) if test.starts_with("test ") => rest,
+        _ => line,
+    }
+}
+
 fn read(line: &str) -> Option<Hunted> {
-    let (bug, by) = line.strip_prefix("planted ")?.split_once(": ")?;
+    let (bug, by) = own_part(line).strip_prefix("planted ")?.split_once(": ")?;
     if bug.is_empty() || !bug.chars().all(char::is_alphanumeric) {
         return None;
     }
@@ -195,6 +221,10 @@ mod tests {
         let one = read("planted SkipRelog: format, 3 ms, I2 durability; lives, 40 ms, I1 prefix").unwrap();
         assert_eq!(one.by[1], ("lives".to_owned(), 40, "I1 prefix".to_owned()));
         assert_eq!(read("planted: 3 bugs"), None);
+        assert_eq!(count("planted: 3 bugs in the VFS"), Some(3));
+        assert_eq!(count("planted SkipRelog: format, 3 ms, I2 durability"), None);
+        let first = read("test planted::each_is_caught ... planted SkipRelog: format, 3 ms, I2").unwrap();
+        assert_eq!(first.bug, "SkipRelog");
         let nobody = read("planted SkipAll: NOBODY").unwrap();
         assert!(nobody.by.is_empty());
         let mut both = vec![read("planted SkipRelog: format, 3 ms, I2").unwrap()];
