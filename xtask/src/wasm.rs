@@ -14,7 +14,7 @@ use crate::{root, target};
 pub use toolchain::{TARGET, cargo};
 
 /// What the module may weigh when it travels, in bytes of gzip (docs/decisions/0014-what-the-browser-module-weighs.md).
-const BUDGET_GZIP: u64 = 618 << 10;
+const BUDGET_GZIP: u64 = 620 << 10;
 
 /// wasm-opt's passes. LLVM has made the code small; these take out what is there twice, and put functions that
 /// look alike beside each other, where compression finds them (5 % of gzip; `-Oz` would cost 2 %). The features
