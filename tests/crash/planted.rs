@@ -29,9 +29,14 @@ const QUICK: [Suite; 10] = [
     ("queued waits", |bug| of_queue(bug, |_, fired| queued::intrusions(fired))),
     ("format", |_| formats::run()),
     ("attacks", |_| {
-        [regressions::attack::ALL, regressions::segments::ALL, regressions::told::ALL]
-            .into_iter()
-            .try_for_each(all_pass)
+        [
+            regressions::attack::ALL,
+            regressions::segments::ALL,
+            regressions::told::ALL,
+            regressions::blocks::ALL,
+        ]
+        .into_iter()
+        .try_for_each(all_pass)
     }),
     ("full disk", |_| all_pass(regressions::full::ALL)),
     ("regressions", |_| named()),

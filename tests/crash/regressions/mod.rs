@@ -2,6 +2,7 @@
 
 pub mod attack;
 mod beside;
+pub mod blocks;
 mod folding;
 pub mod full;
 mod media;
