@@ -34,6 +34,7 @@ const QUICK: [Suite; 10] = [
             regressions::segments::ALL,
             regressions::told::ALL,
             regressions::blocks::ALL,
+            regressions::reserve::ALL,
         ]
         .into_iter()
         .try_for_each(all_pass)

@@ -7,6 +7,7 @@ mod folding;
 pub mod full;
 mod media;
 mod power;
+pub mod reserve;
 pub mod segments;
 mod single;
 pub mod told;

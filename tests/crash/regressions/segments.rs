@@ -36,13 +36,18 @@ pub fn an_append_allocates_nothing() {
             let blocks: Vec<u64> = (0..=stamp % most).collect();
             put(&volume, &blocks, stamp, Durability::Witnessed);
         }
-        for pair in disk.take_trace().windows(2) {
-            let Some(Op::Write { area: area @ Area::Segment(_), offset, bytes }) = &pair[1].op else {
-                continue;
-            };
-            let (before, end) = (pair[0].state.len(*area), offset + bytes.len() as u64);
-            assert!(before >= Some(end), "{area} had {before:?} bytes before it was written up to {end}");
-        }
+        nothing_is_allocated(&disk.take_trace());
+    }
+}
+
+/// Every segment had the space that was written to.
+pub fn nothing_is_allocated(trace: &[Moment]) {
+    for pair in trace.windows(2) {
+        let Some(Op::Write { area: area @ Area::Segment(_), offset, bytes }) = &pair[1].op else {
+            continue;
+        };
+        let (before, end) = (pair[0].state.len(*area), offset + bytes.len() as u64);
+        assert!(before >= Some(end), "{area} had {before:?} bytes before it was written up to {end}");
     }
 }
 
