@@ -35,6 +35,7 @@ const QUICK: [Suite; 10] = [
             regressions::told::ALL,
             regressions::blocks::ALL,
             regressions::reserve::ALL,
+            regressions::openings::ALL,
         ]
         .into_iter()
         .try_for_each(all_pass)

@@ -10,7 +10,7 @@ use datasync::backend::sim::{BarrierFailure, Cut, Fault, SimDisk};
 use datasync::backend::{Backend, Source};
 use datasync::block::{BLOCK_SIZE, BlockNo, CommitId, Durability, Epoch, Lsn, SegmentId, StoreId};
 use datasync::error::{ErrorKind, Result};
-use datasync::format::meta::{Meta, MetaBody};
+use datasync::format::meta::{EpochEnd, Meta, MetaBody};
 use datasync::log::plan::{Area, Op};
 use datasync::volume::{Options, Outcome, Snapshot, Volume};
 
@@ -262,10 +262,15 @@ fn hostile(change: impl FnOnce(&mut Meta)) -> Memory {
 
 #[test]
 pub fn hostile_numbers_in_meta_neither_panic_nor_take_all_memory() {
-    let metas: [fn(&mut Meta); 12] = [
+    let metas: [fn(&mut Meta); 13] = [
         |meta| meta.seq = u64::MAX,
         |meta| meta.epoch = Epoch(u64::MAX),
         |meta| meta.epoch = Epoch(1 << 50),
+        |meta| {
+            let (after, last) = (Lsn(0), Lsn(0));
+            meta.body.epochs = vec![EpochEnd { epoch: Epoch(1 << 45), after, last }];
+            meta.epoch = Epoch(1 << 50);
+        },
         |meta| meta.body.next_segment = SegmentId(u64::MAX),
         |meta| (meta.body.folded, meta.body.durable) = (Lsn(u64::MAX), Lsn(u64::MAX)),
         |meta| meta.body.size = u64::MAX,

@@ -6,6 +6,7 @@ pub mod blocks;
 mod folding;
 pub mod full;
 mod media;
+pub mod openings;
 mod power;
 pub mod reserve;
 pub mod segments;
