@@ -36,6 +36,7 @@ const QUICK: [Suite; 10] = [
             regressions::blocks::ALL,
             regressions::reserve::ALL,
             regressions::openings::ALL,
+            regressions::wide::ALL,
         ]
         .into_iter()
         .try_for_each(all_pass)

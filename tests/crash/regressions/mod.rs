@@ -12,6 +12,7 @@ pub mod reserve;
 pub mod segments;
 mod single;
 pub mod told;
+pub mod wide;
 
 use datasync::backend::Source;
 use datasync::backend::sim::{
