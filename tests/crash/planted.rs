@@ -37,6 +37,7 @@ const QUICK: [Suite; 10] = [
             regressions::reserve::ALL,
             regressions::openings::ALL,
             regressions::wide::ALL,
+            regressions::by_hand::ALL,
         ]
         .into_iter()
         .try_for_each(all_pass)

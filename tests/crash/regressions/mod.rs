@@ -3,6 +3,7 @@
 pub mod attack;
 mod beside;
 pub mod blocks;
+pub mod by_hand;
 mod folding;
 pub mod full;
 mod media;
