@@ -38,6 +38,7 @@ const QUICK: [Suite; 10] = [
             regressions::openings::ALL,
             regressions::wide::ALL,
             regressions::by_hand::ALL,
+            regressions::evidence::ALL,
         ]
         .into_iter()
         .try_for_each(all_pass)

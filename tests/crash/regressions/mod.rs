@@ -4,6 +4,7 @@ pub mod attack;
 mod beside;
 pub mod blocks;
 pub mod by_hand;
+pub mod evidence;
 mod folding;
 pub mod full;
 mod media;

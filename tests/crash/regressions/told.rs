@@ -1,7 +1,8 @@
 //! What a store tells about itself is true: what it counted, and what a recovery found.
 
-use datasync::backend::sim::{Cut, Fate, SimDisk};
-use datasync::block::{BLOCK_SIZE, BlockNo, Durability, SegmentId};
+use datasync::backend::sim::{Cut, Fate, Fault, SimDisk, bytes_of};
+use datasync::block::{BLOCK_SIZE, BlockNo, Durability, Lsn, SegmentId};
+use datasync::format::group::Group;
 use datasync::log::plan::Area;
 use datasync::volume::{OpenKind, Volume};
 
@@ -10,7 +11,11 @@ use crate::reference::fill;
 use crate::settings::options;
 
 /// Each of them, for the planted bugs.
-pub const ALL: &[fn()] = &[what_a_store_counts_is_what_it_did, what_a_recovery_tells_is_what_it_found];
+pub const ALL: &[fn()] = &[
+    what_a_store_counts_is_what_it_did,
+    what_a_recovery_tells_is_what_it_found,
+    damage_is_told_once_and_every_meeting_is_counted,
+];
 
 fn open(disk: &SimDisk) -> Volume {
     Volume::open(disk.clone(), options()).expect("a healthy medium")
@@ -142,4 +147,33 @@ pub fn what_a_recovery_tells_is_what_it_found() {
     let volume = open(&killed.crash_process());
     assert_eq!(found(&volume), (OpenKind::Unclean, [5, 3, 5, 0, 0, 0, 0, 0]));
     volume.close().expect("folds");
+}
+
+#[test]
+pub fn damage_is_told_once_and_every_meeting_is_counted() {
+    let disk = SimDisk::new(1);
+    let large = options().log_cap_bytes(4096 * BLOCK_SIZE as u64);
+    let volume = Volume::open(disk.clone(), large).expect("a new store");
+    let many: Vec<u64> = (0..1002).collect();
+    put(&volume, &many, 1, Durability::Durable);
+    let image = disk.state();
+    for segment in image.segments() {
+        let area = Area::Segment(segment);
+        for page in 1..image.len(area).unwrap_or(0) / BLOCK_SIZE as u64 {
+            let bytes = *bytes_of(&image.visible(area, page));
+            if Group::decode(&bytes).is_err() && bytes != [0; BLOCK_SIZE] {
+                disk.inject(Fault::Rot { area, byte: page * BLOCK_SIZE as u64 + 99, flip: 1 });
+            }
+        }
+    }
+    let view = volume.snapshot().expect("open");
+    for met in 1..4 {
+        view.read(BlockNo(7), &mut [0; BLOCK_SIZE]).expect_err("rotten");
+        assert_eq!((volume.stats().checksum_failures, volume.damage().len()), (met, 1));
+    }
+    let damage = volume.damage();
+    assert_eq!((damage[0].block, damage[0].version), (Some(BlockNo(7)), Some(Lsn(1))));
+    // What is listed has an end, what is counted has none.
+    volume.verify(&mut |_, _| {}).expect("readable");
+    assert_eq!((volume.stats().checksum_failures, volume.damage().len()), (3 + 1002, 1000));
 }

@@ -1,0 +1,149 @@
+//! What META and the log say about each other: what does not fit is damage, and what proves nothing is not believed.
+
+use datasync::backend::sim::{Fault, SimDisk, bytes_of};
+use datasync::backend::{Backend, Source};
+use datasync::block::{BLOCK_SIZE, Durability, Lsn, SegmentId};
+use datasync::error::ErrorKind;
+use datasync::format::group::{Group, Role};
+use datasync::format::meta::{META_BYTES, Meta};
+use datasync::format::segment::Cut;
+use datasync::log::plan::{Area, Op};
+use datasync::volume::Volume;
+
+use super::attack::{holds, put};
+use crate::settings::options;
+
+const PAGE: u64 = BLOCK_SIZE as u64;
+
+/// Each of them, for the planted bugs.
+pub const ALL: &[fn()] = &[
+    an_end_that_the_log_does_not_have_is_damage,
+    a_proof_of_another_place_proves_nothing,
+    rot_before_an_end_is_damage_where_no_commit_is_lost_too,
+    a_file_that_is_no_meta_is_told_from_a_damaged_one,
+];
+
+fn open(disk: &SimDisk) -> Volume {
+    Volume::open(disk.clone(), options()).expect("a healthy medium")
+}
+
+fn refusal(disk: &SimDisk) -> ErrorKind {
+    Volume::open(disk.clone(), options()).map(drop).expect_err("refused").kind()
+}
+
+fn write(disk: &SimDisk, area: Area, offset: u64, bytes: &[u8]) {
+    disk.apply(&Op::Write { area, offset, bytes: bytes.into() }).expect("nothing is wrong with the disk");
+}
+
+/// The META that counts.
+fn meta(disk: &SimDisk) -> Meta {
+    let copies = (0..4).filter_map(|copy| {
+        let mut bytes = vec![0; META_BYTES];
+        disk.read(Area::Meta, copy * META_BYTES as u64, &mut bytes).expect("readable");
+        Meta::decode(&bytes).ok()
+    });
+    copies.max_by_key(|meta| meta.seq).expect("the store has one")
+}
+
+/// The same disk, with another META in the place of the one that counts.
+fn with_meta(disk: &SimDisk, change: impl FnOnce(&mut Meta)) -> SimDisk {
+    let mut meta = meta(disk);
+    change(&mut meta);
+    let forged = SimDisk::from_state(disk.state(), 1);
+    write(
+        &forged,
+        Area::Meta,
+        meta.seq % 2 * 2 * META_BYTES as u64,
+        &[meta.encode(), meta.encode()].concat(),
+    );
+    forged
+}
+
+#[test]
+pub fn an_end_that_the_log_does_not_have_is_damage() {
+    let disk = SimDisk::new(1);
+    let volume = open(&disk);
+    put(&volume, &[0], 1, Durability::Witnessed);
+    put(&volume, &[0], 2, Durability::Witnessed);
+    let disk = disk.crash_process();
+    drop(open(&disk));
+    let disk = disk.crash_process();
+    let forgeries: [fn(&mut Cut); 5] = [
+        |cut| cut.lsn = cut.lsn.next(),
+        |cut| cut.lsn = Lsn(cut.lsn.0 - 1),
+        |cut| cut.chain ^= 1,
+        |cut| cut.end_page += 1,
+        |cut| cut.end_page -= 1,
+    ];
+    for (at, forge) in forgeries.into_iter().enumerate() {
+        let forged = with_meta(&disk, |meta| {
+            let cut = meta.body.segments.last_mut().and_then(|last| last.cut.as_mut());
+            forge(cut.expect("recovery has cut the log"));
+        });
+        assert_eq!(refusal(&forged), ErrorKind::Corrupt, "forgery {at}");
+    }
+    assert!(holds(&open(&with_meta(&disk, |_| {})).snapshot().expect("open"), 0, 2));
+}
+
+#[test]
+pub fn a_proof_of_another_place_proves_nothing() {
+    let disk = SimDisk::new(1);
+    let volume = open(&disk);
+    put(&volume, &[0], 1, Durability::Durable);
+    put(&volume, &[0], 2, Durability::Witnessed);
+    let disk = disk.crash_process();
+    let (area, page) = (Area::Segment(SegmentId(1)), 5);
+    let (group, _) = Group::decode(bytes_of(&disk.state().visible(area, page))).expect("the proof");
+    assert_eq!((group.role, group.lsn, group.durable), (Role::Watermark, Lsn(2), Lsn(2)));
+    // The number of the last commit, what it says is durable; pages given up, commits left unproven.
+    let cases = [((2, 2), (0, 0)), ((2, 1), (0, 1)), ((2, 3), (1, 1)), ((1, 2), (1, 1)), ((3, 2), (1, 1))];
+    for ((lsn, durable), wanted) in cases {
+        let mut bytes = [0; BLOCK_SIZE];
+        Group { lsn: Lsn(lsn), durable: Lsn(durable), ..group.clone() }.encode(&mut bytes);
+        let forged = SimDisk::from_state(disk.state(), 1);
+        write(&forged, area, page * PAGE, &bytes);
+        let volume = open(&forged);
+        let told = volume.recovery();
+        assert_eq!((told.torn_tail_bytes / PAGE, told.unproven_commits), wanted, "{durable} after {lsn}");
+        assert!(holds(&volume.snapshot().expect("open"), 0, 2));
+    }
+}
+
+#[test]
+pub fn rot_before_an_end_is_damage_where_no_commit_is_lost_too() {
+    let disk = SimDisk::new(1);
+    let volume = open(&disk);
+    put(&volume, &[0], 1, Durability::Durable);
+    volume.rotate().expect("seals");
+    let view = volume.snapshot().expect("open");
+    put(&volume, &[0], 2, Durability::Witnessed);
+    volume.rotate().expect("seals");
+    while volume.compact_step().expect("folds") {}
+    assert!(holds(&view, 0, 1));
+    // META lists the second segment alone, with its end behind the proof.
+    let disk = disk.crash_process();
+    let listed: Vec<_> =
+        meta(&disk).body.segments.iter().map(|s| (s.id, s.cut.map(|c| c.end_page))).collect();
+    assert_eq!(listed, [(SegmentId(2), Some(4))]);
+    disk.inject(Fault::Rot { area: Area::Segment(SegmentId(2)), byte: 3 * PAGE + 10, flip: 4 });
+    assert_eq!(refusal(&disk), ErrorKind::Corrupt);
+    let volume = Volume::open(disk, options().read_only(true)).expect("for reading");
+    let [found] = volume.recovery().damage.as_slice() else { panic!("{:?}", volume.recovery().damage) };
+    assert!(found.what.starts_with("log-0002: group: "), "{found}");
+    let place = (found.segment, found.offset / PAGE, found.offset % PAGE, found.block, found.version);
+    assert_eq!(place, (Some(SegmentId(2)), 3, 0, None, Some(Lsn(3))));
+    assert!(holds(&volume.snapshot().expect("open"), 0, 2));
+}
+
+#[test]
+pub fn a_file_that_is_no_meta_is_told_from_a_damaged_one() {
+    for (bytes, kind) in [(4 * META_BYTES, ErrorKind::Corrupt), (4 * META_BYTES + 4096, ErrorKind::NotAStore)]
+    {
+        let disk = SimDisk::new(1);
+        let volume = open(&disk);
+        put(&volume, &[0], 1, Durability::Durable);
+        let disk = disk.crash_process();
+        write(&disk, Area::Meta, 0, &vec![0x41; bytes]);
+        assert_eq!(refusal(&disk), kind, "{bytes} bytes");
+    }
+}
