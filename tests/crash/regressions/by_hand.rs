@@ -1,15 +1,16 @@
 //! A store without a volume around it: what it says before a step, and what it refuses.
 
 use datasync::backend::memory::Memory;
+use datasync::backend::sim::SimDisk;
 use datasync::backend::{Backend, Source};
-use datasync::block::{BLOCK_SIZE, BlockNo, Durability};
+use datasync::block::{BLOCK_SIZE, BlockNo, CommitId, Durability, Epoch, Lsn, SegmentId};
 use datasync::error::ErrorKind;
-use datasync::log::plan::{Area, Effect, Op, Plan};
+use datasync::log::plan::{Address, Area, Effect, Op, Plan};
 use datasync::store::recovery::Recovery;
 use datasync::store::{Limits, Setup, Store};
-use datasync::volume::Volume;
+use datasync::volume::{Outcome, Volume};
 
-use super::attack::put;
+use super::attack::{power_cut, put};
 use crate::settings::options;
 
 /// Each of them, for the planted bugs.
@@ -17,6 +18,11 @@ pub const ALL: &[fn()] = &[
     a_fold_says_beforehand_what_its_next_step_needs,
     a_store_with_a_log_or_a_fold_does_not_close,
     an_empty_segment_is_not_ended,
+    a_log_is_over_its_cap_by_pages_or_by_segments,
+    a_view_holds_back_what_ends_above_it,
+    a_proof_has_room_until_the_space_is_used_up,
+    what_is_in_the_log_is_known_until_it_is_folded,
+    the_fate_of_every_number_is_known,
 ];
 
 fn run(memory: &Memory, plan: &Plan) {
@@ -25,8 +31,13 @@ fn run(memory: &Memory, plan: &Plan) {
 
 /// What a store is after it was opened.
 fn opened(memory: &Memory) -> Store {
+    capped(memory, 96)
+}
+
+/// The same, where the log should have no more pages than this.
+fn capped(memory: &Memory, log_cap_pages: u64) -> Store {
     let setup = Setup {
-        limits: Limits { segment_pages: 16, reserve_pages: 8, log_cap_pages: 96 },
+        limits: Limits { segment_pages: 16, reserve_pages: 8, log_cap_pages },
         checksum: None,
         seed: [9; 16],
         now_ms: 0,
@@ -39,6 +50,13 @@ fn opened(memory: &Memory) -> Store {
         run(memory, &plan);
     }
     recovery.finish().0
+}
+
+fn prepare(memory: &Memory, store: &mut Store, pages: usize) {
+    while let Some(plan) = store.prepare(pages, true).expect("memory") {
+        run(memory, &plan);
+        store.complete(&plan);
+    }
 }
 
 /// A base of which most falls away, and a log that says so.
@@ -97,14 +115,142 @@ pub fn a_store_with_a_log_or_a_fold_does_not_close() {
 pub fn an_empty_segment_is_not_ended() {
     let memory = Memory::new();
     let mut store = opened(&memory);
-    while let Some(plan) = store.prepare(1, true).expect("memory") {
-        run(&memory, &plan);
-        store.complete(&plan);
-    }
+    prepare(&memory, &mut store, 1);
     assert_eq!(store.stats().segments, 1);
     assert_eq!(store.seal_for_fold().expect("memory"), None);
     assert!(!store.can_fold());
     let plan = store.close().expect("there is nothing in the log");
     run(&memory, &plan);
     assert_eq!(memory.segments().expect("memory"), []);
+}
+
+/// A log of so many segments with one proven commit of one block in each.
+fn segments(count: u64) -> Memory {
+    let memory = Memory::new();
+    let large = options().log_cap_bytes(4096 * BLOCK_SIZE as u64);
+    let volume = Volume::open(memory.clone(), large).expect("a new store");
+    let _view = volume.snapshot().expect("open");
+    for stamp in 1..=count {
+        put(&volume, &[stamp % 5], stamp, Durability::Witnessed);
+        volume.rotate().expect("seals");
+    }
+    assert_eq!(volume.stats().segments, count);
+    memory.copy()
+}
+
+#[test]
+pub fn a_log_is_over_its_cap_by_pages_or_by_segments() {
+    let memory = segments(1);
+    let volume = Volume::open(memory.clone(), options()).expect("a sound store");
+    put(&volume, &[0, 1, 2], 2, Durability::Witnessed);
+    drop(volume);
+    let pages = opened(&memory.copy()).log_pages();
+    assert_eq!(pages, 8, "a header, two pages and a proof; a header and three");
+    let over = |cap: u64| {
+        let store = capped(&memory.copy(), cap);
+        (store.over_cap(), store.far_over_cap())
+    };
+    let wanted = [(pages, (false, false)), (pages - 1, (true, false)), (pages / 2, (true, false))];
+    for (cap, wanted) in wanted.into_iter().chain([(pages / 2 - 1, (true, true)), (1, (true, true))]) {
+        assert_eq!(over(cap), wanted, "{pages} pages, {cap} wanted");
+    }
+    for (count, wanted) in
+        [(48, (false, false)), (49, (true, false)), (72, (true, false)), (73, (true, true))]
+    {
+        let store = capped(&segments(count), 4096);
+        assert_eq!((store.over_cap(), store.far_over_cap()), wanted, "{count} segments");
+    }
+}
+
+#[test]
+pub fn a_view_holds_back_what_ends_above_it() {
+    let store = opened(&segments(3));
+    assert_eq!([0, 1, 2, 3, 4].map(|at| store.holds_back(Lsn(at))), [true, true, true, false, false]);
+    let (nothing, one) = (Memory::new(), segments(1));
+    let (mut new, mut following) = (opened(&nothing), opened(&one));
+    assert!(!new.waits_for_its_end() && !new.holds_back(Lsn(0)));
+    for (memory, store) in [(&nothing, &mut new), (&one, &mut following)] {
+        prepare(memory, store, 1);
+    }
+    assert!(new.waits_for_its_end(), "all there is is the segment that is written to");
+    assert!(!following.waits_for_its_end(), "there is one to be folded");
+}
+
+#[test]
+pub fn a_proof_has_room_until_the_space_is_used_up() {
+    let memory = Memory::new();
+    let mut store = opened(&memory);
+    assert!(!store.active_has_room());
+    prepare(&memory, &mut store, 8);
+    // Beside the header there is the reserve; prepared are eight pages and one for a proof.
+    let mut commits = 0;
+    while store.active_has_room() {
+        let mut batch = store.begin().expect("memory");
+        let (_, plan) = store.commit(&mut batch, Durability::Applied, 0);
+        run(&memory, &plan);
+        store.complete(&plan);
+        commits += 1;
+    }
+    let end = memory.len(Area::Segment(SegmentId(1))).expect("memory").expect("it is there");
+    assert_eq!(1 + commits, end / BLOCK_SIZE as u64);
+}
+
+#[test]
+pub fn what_is_in_the_log_is_known_until_it_is_folded() {
+    let memory = segments(3);
+    let mut store = opened(&memory);
+    let entries = store.log_entries();
+    let mut found: Vec<_> = entries.iter().map(|entry| (entry.block.0, entry.version.0)).collect();
+    found.sort_unstable();
+    assert_eq!(found, [(1, 1), (2, 2), (3, 3)]);
+    let other = Address { version: Lsn(3), ..entries[0] };
+    assert!(entries.iter().all(|entry| store.still_in_log(entry)) && !store.still_in_log(&other));
+    let (near, far) = ((BlockNo(3), BlockNo(4)), (BlockNo(4), BlockNo(9)));
+    assert!(store.touches_log(near.0, near.1) && !store.touches_log(far.0, far.1));
+    while let Some(plan) = store.fold_step(&memory).expect("memory") {
+        assert!(store.touches_log(far.0, far.1), "the fold may be at work there");
+        run(&memory, &plan);
+        store.complete(&plan);
+    }
+    assert!(!store.touches_log(near.0, near.1));
+    assert!(!entries.iter().any(|entry| store.still_in_log(entry)));
+}
+
+#[test]
+pub fn the_fate_of_every_number_is_known() {
+    let mut disk = SimDisk::new(1);
+    // None; two commits; one, and one that a power cut takes; none; three; none. What is the newest before each.
+    let (durable, lost) = (Durability::Durable, Durability::Applied);
+    let lives: [(&[Durability], (u64, u64)); 6] = [
+        (&[], (1, 0)),
+        (&[durable; 2], (2, 0)),
+        (&[durable, lost], (2, 2)),
+        (&[], (3, 3)),
+        (&[durable; 3], (3, 3)),
+        (&[], (5, 6)),
+    ];
+    for (life, newest) in lives {
+        let volume = Volume::open(disk.clone(), options()).expect("recovers");
+        let unchanged =
+            volume.begin().expect("the slot is free").commit(durable).expect("nothing to do").commit;
+        assert_eq!((unchanged.epoch.0, unchanged.lsn.0), newest);
+        for durability in life {
+            let id = put(&volume, &[0], 1, *durability);
+            assert_eq!(volume.outcome_of(id), Outcome::Committed);
+        }
+        drop(volume);
+        disk = power_cut(&disk);
+    }
+    let volume = Volume::open(disk, options()).expect("recovers");
+    let own = put(&volume, &[0], 1, durable);
+    let there = [(2, 1), (2, 2), (3, 3), (5, 4), (5, 5), (5, 6), (own.epoch.0, own.lsn.0)];
+    assert_eq!(there[6], (7, 7));
+    for epoch in 1..9 {
+        for lsn in 0..10 {
+            let id = CommitId { epoch: Epoch(epoch), lsn: Lsn(lsn) };
+            let known = lsn == 0 || there.contains(&(epoch, lsn));
+            let wanted = if known { Outcome::Committed } else { Outcome::NotCommitted };
+            assert_eq!(volume.outcome_of(id), wanted, "{id}");
+        }
+    }
 }

@@ -4,6 +4,8 @@ use datasync::backend::sim::{Fault, SimDisk, bytes_of};
 use datasync::backend::{Backend, Source};
 use datasync::block::{BLOCK_SIZE, Durability, Lsn, SegmentId};
 use datasync::error::ErrorKind;
+use datasync::format::FORMAT_VERSION;
+use datasync::format::checksum::digest;
 use datasync::format::group::{Group, Role};
 use datasync::format::meta::{META_BYTES, Meta};
 use datasync::format::segment::Cut;
@@ -21,6 +23,7 @@ pub const ALL: &[fn()] = &[
     a_proof_of_another_place_proves_nothing,
     rot_before_an_end_is_damage_where_no_commit_is_lost_too,
     a_file_that_is_no_meta_is_told_from_a_damaged_one,
+    a_store_of_a_newer_version_is_left_alone,
 ];
 
 fn open(disk: &SimDisk) -> Volume {
@@ -145,5 +148,24 @@ pub fn a_file_that_is_no_meta_is_told_from_a_damaged_one() {
         let disk = disk.crash_process();
         write(&disk, Area::Meta, 0, &vec![0x41; bytes]);
         assert_eq!(refusal(&disk), kind, "{bytes} bytes");
+    }
+}
+
+#[test]
+pub fn a_store_of_a_newer_version_is_left_alone() {
+    let disk = SimDisk::new(1);
+    let volume = open(&disk);
+    put(&volume, &[0], 1, Durability::Durable);
+    let disk = disk.crash_process();
+    for copy in 0..4 {
+        let mut bytes = meta(&disk).encode();
+        bytes[4..6].copy_from_slice(&(FORMAT_VERSION + 1).to_le_bytes());
+        let sum = digest(&bytes[..META_BYTES - 8]);
+        bytes[META_BYTES - 8..].copy_from_slice(&sum.to_le_bytes());
+        let newer = SimDisk::from_state(disk.state(), 1);
+        write(&newer, Area::Meta, copy * META_BYTES as u64, &bytes);
+        let ops = newer.ops();
+        assert_eq!(refusal(&newer), ErrorKind::Unsupported, "copy {copy}");
+        assert_eq!(newer.ops(), ops, "copy {copy}");
     }
 }
