@@ -286,6 +286,10 @@ bugs! {
         BarrierBesideAppend,
         /// A fold removes segments that a read may be inside of.
         RemoveBesideRead,
+        /// The medium is given back while a fold is in the middle of a step.
+        ReleaseBesideFold,
+        /// What was begun before a close and has its turn behind it writes all the same.
+        WorkBehindClose,
     }
     QUEUE: "In the ordered queue under IndexedDB." {
         /// A flush of the queue is answered when its transaction has begun.

@@ -125,10 +125,11 @@ impl Shared {
     /// Puts a durable proof of everything durable into the log.
     pub(crate) fn witness(&self) -> Result<()> {
         let _io = lock(&self.io);
-        if is_sealed(&lock(&self.store)) {
-            // `close` was done before this had the lock: nothing may be written behind it.
+        // Nothing may be written behind a `close` that was done before this had the lock.
+        if is_sealed(&lock(&self.store)) && !planted(Bug::WorkBehindClose) {
             return Ok(());
         }
+        self.check_still_open()?;
         // The last append has left room for this one page, so that a full disk is no reason to fail here.
         let prepared = self.prepare(0);
         let plan = {

@@ -295,9 +295,19 @@ impl Shared {
         Ok(())
     }
 
+    /// The same for what was begun before `close`, with the lock held under which it writes.
+    pub(crate) fn check_still_open(&self) -> Result<()> {
+        if planted(Bug::WorkBehindClose) { Ok(()) } else { self.check_open() }
+    }
+
     fn shut(&self) {
         self.closed.store(true, Ordering::Release);
         self.worker.stop();
+        let alone = !planted(Bug::ReleaseBesideFold);
+        // ORDER: a step that another thread is in the middle of ends before the medium is given back; else it
+        // writes into files that the next opening has locked by then.
+        let _fold = alone.then(|| lock(&self.fold));
+        let _io = alone.then(|| lock(&self.io));
         self.backend.release();
     }
 

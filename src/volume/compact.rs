@@ -125,6 +125,7 @@ impl Volume {
     pub fn compact_step(&self) -> Result<bool> {
         self.shared.check_open()?;
         let _fold = lock(&self.shared.fold);
+        self.shared.check_still_open()?;
         self.shared.fold_once()
     }
 }
@@ -143,6 +144,7 @@ impl Shared {
     fn seal_for_good(&self) -> Result<()> {
         let durable = {
             let _io = lock(&self.io);
+            self.check_still_open()?;
             let plan = lock(&self.store).seal_for_fold()?;
             if let Some(plan) = plan {
                 self.run(&plan)?;
@@ -172,7 +174,7 @@ impl Shared {
         let _fold = lock(&self.fold);
         let mut outcome = Ok(());
         while go_on() {
-            match self.fold_once() {
+            match self.check_still_open().and_then(|()| self.fold_once()) {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(error) => {

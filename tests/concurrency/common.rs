@@ -32,6 +32,8 @@ struct Seen {
     failed: bool,
     /// The volume has given it back.
     released: bool,
+    /// It was asked for something after that.
+    late: bool,
 }
 
 /// A medium whose barriers take time: what is written while one runs is not covered by it.
@@ -50,6 +52,18 @@ impl Medium {
     pub fn fail_barrier(&self, nth: u64) {
         let mut seen = self.seen.lock().unwrap();
         seen.fails_at = Some(seen.barriers + nth);
+    }
+
+    /// From now on it has no room for more.
+    #[cfg(feature = "loom")]
+    pub fn fill(&self) {
+        self.bytes.set_limit(Some(self.bytes.used()));
+    }
+
+    /// Whether the volume has asked it for something after it had given it back.
+    #[cfg(feature = "loom")]
+    pub fn is_late(&self) -> bool {
+        self.seen.lock().unwrap().late
     }
 
     /// Its bytes as they are now.
@@ -101,8 +115,12 @@ impl Source for Medium {
 
 impl Backend for Medium {
     fn apply(&self, op: &Op) -> Result<(), Error> {
-        if self.seen.lock().unwrap().released {
-            return Err(Error::new(ErrorKind::Misuse, "it was closed"));
+        {
+            let mut seen = self.seen.lock().unwrap();
+            if seen.released {
+                seen.late = true;
+                return Err(Error::new(ErrorKind::Misuse, "it was closed"));
+            }
         }
         self.bytes.apply(op)?;
         if let Op::Barrier(Area::Segment(_)) = op {

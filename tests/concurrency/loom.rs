@@ -155,7 +155,6 @@ fn failure_reported_once(bytes: &Memory, verdict: &Verdict) {
     verdict.hold(said <= durable, || format!("{said} is called durable, {durable} is"));
 }
 
-#[track_caller]
 /// Background work while the volume is closed: what was closed stays closed.
 fn tended_close(bytes: &Memory, verdict: &Verdict) {
     let (medium, volume) = opened(bytes);
@@ -172,6 +171,34 @@ fn tended_close(bytes: &Memory, verdict: &Verdict) {
     verdict.hold(medium.copy().used() == kept.used(), || "something was written after the end".into());
     let again = Volume::open(kept, options()).map(|volume| volume.recovery().kind);
     verdict.hold(matches!(again, Ok(OpenKind::Clean)), || format!("closed, and found {again:?}"));
+}
+
+/// A close that fails beside background work: the medium belongs to the next opening once it was given back.
+fn failed_close(bytes: &Memory, verdict: &Verdict, fails: fn(&Medium), wanted: ErrorKind) {
+    let (medium, volume) = opened(bytes);
+    let ready = volume.rotate().and_then(|()| commit(&volume, 2, 7));
+    verdict.hold(ready.is_ok(), || format!("{ready:?}"));
+    fails(&medium);
+    let tender = {
+        let volume = volume.clone();
+        thread::spawn(move || while let Ok(true) = volume.tend(true) {})
+    };
+    let closed = volume.close().map_err(|error| error.kind());
+    let told = match closed {
+        Err(ErrorKind::Indeterminate(_) | ErrorKind::Poisoned) => wanted == ErrorKind::Io,
+        closed => closed == Err(wanted),
+    };
+    verdict.hold(told, || format!("a close that fails: {closed:?}"));
+    tender.join().unwrap();
+    verdict.hold(!medium.is_late(), || "the medium was used after it had been given back".into());
+}
+
+fn broken_close(bytes: &Memory, verdict: &Verdict) {
+    failed_close(bytes, verdict, |medium| medium.fail_barrier(1), ErrorKind::Io);
+}
+
+fn full_close(bytes: &Memory, verdict: &Verdict) {
+    failed_close(bytes, verdict, Medium::fill, ErrorKind::Full);
 }
 
 /// A barrier for what an earlier segment holds while that segment is folded and removed.
@@ -194,6 +221,7 @@ fn folded_sync(bytes: &Memory, verdict: &Verdict) {
     syncer.join().unwrap();
 }
 
+#[track_caller]
 fn holds(name: &str, scene: Scene) {
     match every_schedule(scene) {
         Ok(schedules) => {
@@ -222,6 +250,8 @@ fn scene_of(bug: Bug) -> Scene {
     match bug {
         Bug::ForgetFailedBarrier => failure_reported_once,
         Bug::RemoveBesideRead => pinned_read,
+        Bug::ReleaseBesideFold => broken_close,
+        Bug::WorkBehindClose => tended_close,
         _ => group_commit,
     }
 }
@@ -252,6 +282,12 @@ fn what_was_closed_stays_closed() {
 }
 
 #[test]
+fn nothing_reaches_a_medium_that_a_failed_close_has_given_back() {
+    holds("background work beside a close that breaks", broken_close);
+    holds("background work beside a close that is full", full_close);
+}
+
+#[test]
 fn a_barrier_for_a_segment_that_is_folded_meanwhile_is_no_failure() {
     holds("sync beside a fold", folded_sync);
 }
@@ -263,5 +299,6 @@ fn the_search_finds_what_is_planted() {
     finds(Bug::AcknowledgeEarly, poison_latch);
     finds(Bug::FoldIgnoresPins, pinned_read);
     finds(Bug::ForgetPinnedVersions, pinned_read);
+    finds(Bug::WorkBehindClose, full_close);
     Bug::THREADS.iter().for_each(|bug| finds(*bug, scene_of(*bug)));
 }
