@@ -262,6 +262,10 @@ bugs! {
         SkipCommitWait,
         /// A transaction over several files commits where SQLite no longer listens.
         IgnoreSuperJournal,
+        /// A part of such a transaction makes sure of space for itself only, and not for being taken back.
+        ReserveWithoutUndo,
+        /// SQLite may remove a super-journal that a store has to be taken back by.
+        ForgetSuperJournal,
         /// A header that says WAL mode is served as it is.
         ServeWalMode,
         /// `PRAGMA journal_mode=WAL` is left to SQLite.
@@ -270,18 +274,30 @@ bugs! {
         TrustPageCache,
         /// A change of the database's header is taken for a count alone, and not written.
         TakeHeaderForCounter,
-        /// A transaction ends before what it saw is durable.
+        /// A transaction that is given up ends before what it saw is durable.
         SkipUnlockWait,
+        /// COMMIT of a transaction that changed nothing does not tell that what it saw may be lost.
+        SkipSeenWait,
+        /// Who may only read is shown what is not durable.
+        ShowPending,
         /// A file goes on after its volume has failed.
         UseDeadVolume,
+        /// A panic in the middle of a plan poisons nothing.
+        ForgetUnfinished,
         /// A connection in exclusive mode keeps nobody out.
         IgnoreExclusive,
+        /// A connection in exclusive mode reads without the writer slot.
+        LockWithoutSlot,
+        /// Exclusive mode that begins inside a read transaction leaves the slot to others.
+        KeepOutWithoutSlot,
         /// A full disk is an I/O error.
         FullIsIoError,
     }
     THREADS: "Between threads." {
         /// A barrier on the log takes the success that follows a failure reported to somebody else for its own.
         ForgetFailedBarrier,
+        /// A barrier on a segment that was folded and removed meanwhile is a failure.
+        FailFoldedBarrier,
         /// A barrier for all is planned beside an append that is planned and not written yet.
         BarrierBesideAppend,
         /// A fold removes segments that a read may be inside of.

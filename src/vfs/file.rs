@@ -113,7 +113,8 @@ impl MainFile {
             return fail(ErrorKind::Busy, format!("{}: {text}", store.name()));
         }
         self.claimed = store.claim().collect(self.number);
-        if self.mode.exclusive && !self.read_only && self.claimed.is_none() {
+        let keeps = self.mode.exclusive && !self.read_only && !planted(Bug::LockWithoutSlot);
+        if keeps && self.claimed.is_none() {
             // SQLite will not let go of this lock again. A snapshot alone would grow stale under it, and no
             // write could ever begin; so the slot comes with it.
             self.claimed = Some(self.begin()?);
@@ -126,7 +127,7 @@ impl MainFile {
         // A slot that was waited for is collected in order to write, and a write transaction waits at its end.
         // Anybody else may only read, and then nothing waits any more where SQLite would listen.
         let writes = self.claimed.is_some() && !self.mode.exclusive;
-        if !writes && let Err(error) = self.prove(view.lsn()) {
+        if !writes && let Err(error) = self.prove(view.lsn(), Bug::ShowPending) {
             self.claimed = None;
             return Err(error);
         }
@@ -140,7 +141,7 @@ impl MainFile {
     /// # Errors
     /// `Busy`: another connection writes. `Stale`: it has written since this transaction began to read.
     pub(super) fn keep_out(&mut self) -> Result<()> {
-        let reads = self.level == Level::Shared && !self.read_only;
+        let reads = self.level == Level::Shared && !self.read_only && !planted(Bug::KeepOutWithoutSlot);
         if let (true, None, Some(view)) = (reads, &self.claimed, &self.view) {
             let seen = view.lsn();
             let writer = self.begin()?;
@@ -148,7 +149,7 @@ impl MainFile {
                 return self.stale();
             }
             self.claimed = Some(writer);
-            self.prove(seen)?;
+            self.prove(seen, Bug::ShowPending)?;
         }
         self.mode.exclusive = true;
         Ok(())
@@ -159,11 +160,12 @@ impl MainFile {
     /// # Errors
     /// As `Volume::sync`.
     pub(super) fn prove_seen(&self) -> Result<()> {
-        self.view.as_ref().map_or(Ok(()), |view| self.prove(view.lsn()))
+        self.view.as_ref().map_or(Ok(()), |view| self.prove(view.lsn(), Bug::SkipSeenWait))
     }
 
-    fn prove(&self, seen: Lsn) -> Result<()> {
-        if seen > self.store().volume().visible_lsn() && !planted(Bug::SkipUnlockWait) {
+    /// `unless` is the bug that leaves this wait out.
+    fn prove(&self, seen: Lsn, unless: Bug) -> Result<()> {
+        if seen > self.store().volume().visible_lsn() && !planted(unless) {
             self.store().alive()?;
             self.store().volume().sync()?;
         }
@@ -249,7 +251,7 @@ impl MainFile {
         left?;
         // ORDER: the transaction ends only after what it may have read is durable; told earlier, a crash
         // could take back what its caller has already acted on.
-        view.map_or(Ok(()), |view| self.prove(view.lsn()))
+        view.map_or(Ok(()), |view| self.prove(view.lsn(), Bug::SkipUnlockWait))
     }
 
     /// Whether anybody is writing.

@@ -7,6 +7,8 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::planted::{Bug, planted};
+
 static NEEDED: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 fn needed() -> MutexGuard<'static, Vec<String>> {
@@ -35,5 +37,5 @@ impl Drop for Under {
 
 /// Whether something was committed under the super-journal `name` that may have to be taken back.
 pub(super) fn is_needed(name: &str) -> bool {
-    needed().iter().any(|needed| needed == name)
+    !planted(Bug::ForgetSuperJournal) && needed().iter().any(|needed| needed == name)
 }

@@ -119,7 +119,9 @@ impl Shared {
     fn is_folded(&self, op: &Op) -> bool {
         let Op::Barrier(Area::Segment(id)) = op else { return false };
         let store = lock(&self.store);
-        *id < store.meta.body.next_segment && store.segments.iter().all(|segment| segment.record.id != *id)
+        !planted(Bug::FailFoldedBarrier)
+            && *id < store.meta.body.next_segment
+            && store.segments.iter().all(|segment| segment.record.id != *id)
     }
 
     /// Puts a durable proof of everything durable into the log.

@@ -197,7 +197,7 @@ impl Writer {
             batch.staged_len() + batch.spilled.len() + usize::try_from(gone).unwrap_or(usize::MAX / 4);
         // Between the two the first may need a page of proof.
         let both = batch.staged_pages() + 2 + blocks + blocks.div_ceil(DESCRIPTORS_MAX);
-        let fits = both < self.shared.options.segment_pages();
+        let fits = both < self.shared.options.segment_pages() && !planted(Bug::ReserveWithoutUndo);
         let pages = if fits { both } else { batch.staged_pages() };
         let _io = lock(&self.shared.io);
         self.shared.prepare(pages)

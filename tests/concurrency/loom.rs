@@ -249,6 +249,7 @@ fn finds(bug: Bug, scene: Scene) {
 fn scene_of(bug: Bug) -> Scene {
     match bug {
         Bug::ForgetFailedBarrier => failure_reported_once,
+        Bug::FailFoldedBarrier => folded_sync,
         Bug::RemoveBesideRead => pinned_read,
         Bug::ReleaseBesideFold => broken_close,
         Bug::WorkBehindClose => tended_close,

@@ -5,7 +5,8 @@ use std::time::Duration;
 use datasync::block::{BlockNo, Durability};
 use rusqlite::{Connection, ffi};
 
-use datasync::backend::sim::SimDisk;
+use datasync::backend::sim::{BarrierFailure, Fault, SimDisk};
+use datasync::error::ErrorKind;
 
 use crate::bank::{connect, database, number, sql};
 use crate::violation::{Checked, ensure};
@@ -16,7 +17,10 @@ pub const ALL: &[(&str, fn() -> Checked<()>)] = &[
     ("a_transaction_is_one_commit", one_commit),
     ("a_holder_in_exclusive_mode_keeps_everybody_out", exclusive),
     ("a_cache_of_another_commit_is_not_trusted", cache),
+    ("a_reader_in_exclusive_mode_keeps_writers_out", exclusive_reader),
     ("a_transaction_ends_when_what_it_saw_is_durable", seen_is_durable),
+    ("a_commit_tells_that_what_it_saw_may_be_lost", seen_is_told),
+    ("a_reader_is_shown_what_is_durable", shown_is_durable),
     ("a_connection_sees_its_own_commits", own_commits),
 ];
 
@@ -99,6 +103,21 @@ fn exclusive() -> Checked<()> {
     equal("rows", number(&other, "SELECT count(*) FROM t")?, 1)
 }
 
+fn exclusive_reader() -> Checked<()> {
+    let inside = "BEGIN; SELECT * FROM t; PRAGMA locking_mode=EXCLUSIVE; COMMIT";
+    for start in ["PRAGMA locking_mode=EXCLUSIVE; SELECT * FROM t", inside] {
+        let (_database, holder, other) = two("CREATE TABLE t(x)")?;
+        sql(&holder, start)?;
+        let refused = code(&other, "INSERT INTO t VALUES (2)");
+        ensure(refused & 0xff == ffi::SQLITE_BUSY, "SQL", || {
+            format!("a writer beside `{start}`: {refused}")
+        })?;
+        sql(&holder, "INSERT INTO t VALUES (1)")?;
+        equal("rows", number(&holder, "SELECT count(*) FROM t")?, 1)?;
+    }
+    Ok(())
+}
+
 fn cache() -> Checked<()> {
     let (database, first, second) = two("CREATE TABLE t(x); INSERT INTO t VALUES (1)")?;
     equal("before", number(&second, "SELECT x FROM t")?, 1)?;
@@ -147,15 +166,50 @@ fn begin_on_newest(connection: &Connection) -> Checked<()> {
     sql(connection, "BEGIN IMMEDIATE")
 }
 
+/// The same by waiting for the slot, as most writers do.
+fn wait_for_newest(connection: &Connection) -> Checked<()> {
+    ensure(connection.busy_timeout(Duration::from_secs(60)).is_ok(), "test", String::new)?;
+    sql(connection, "BEGIN IMMEDIATE")
+}
+
 fn seen_is_durable() -> Checked<()> {
     let (database, first, _) = two("CREATE TABLE t(x)")?;
     let pending = pending(&database)?;
     let lsn = pending.commit().lsn;
-    begin_on_newest(&first)?;
+    wait_for_newest(&first)?;
     sql(&first, "ROLLBACK")?;
     let durable = database.volume().durable_lsn();
     ensure(durable >= lsn, "I2 durability", || {
         format!("a transaction that saw commit {lsn} ended with {durable} durable")
+    })
+}
+
+fn seen_is_told() -> Checked<()> {
+    let disk = SimDisk::new(1);
+    let database = database(&disk)?;
+    let first = connect(&database)?;
+    sql(&first, "CREATE TABLE t(x)")?;
+    let _pending = pending(&database)?;
+    wait_for_newest(&first)?;
+    disk.inject(Fault::FailBarrier { nth: 1, how: BarrierFailure::Drops, kind: ErrorKind::Io });
+    let told = code(&first, "COMMIT");
+    ensure(told & 0xff == ffi::SQLITE_IOERR, "I2 durability", || {
+        format!("a transaction that saw what the disk has lost is told {told}")
+    })
+}
+
+fn shown_is_durable() -> Checked<()> {
+    let (database, first, _) = two("CREATE TABLE t(x)")?;
+    let _pending = pending(&database)?;
+    let refused = code(&first, "BEGIN IMMEDIATE");
+    ensure(refused & 0xff == ffi::SQLITE_BUSY, "SQL", || format!("a stale writer was told {refused}"))?;
+    sql(&first, "BEGIN; SELECT * FROM t")?;
+    let shown: String = first
+        .query_row("PRAGMA datasync_snapshot", [], |row| row.get(0))
+        .map_err(|error| crate::violation::Violation::new("SQL", error.to_string()))?;
+    let durable = database.volume().durable_lsn();
+    ensure(shown.parse().is_ok_and(|shown: u64| shown <= durable.0), "I2 durability", || {
+        format!("a reader is shown commit {shown}, {durable} is durable")
     })
 }
 

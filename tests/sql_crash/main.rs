@@ -14,3 +14,4 @@ mod corpus;
 mod locks;
 mod planted;
 mod promises;
+mod several;

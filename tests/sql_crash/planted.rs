@@ -6,7 +6,7 @@ use std::time::Instant;
 use datasync::planted::{Bug, plant};
 
 use crate::violation::{Checked, no_panic};
-use crate::{bank, locks, promises};
+use crate::{bank, locks, promises, several};
 
 /// What a bug must break, cheapest first.
 pub fn all() -> Vec<(&'static str, fn() -> Checked<()>)> {
@@ -14,7 +14,7 @@ pub fn all() -> Vec<(&'static str, fn() -> Checked<()>)> {
         ("bank transfers, FULL", || bank::crashes("FULL", 8, 1).map(drop)),
         ("bank transfers, NORMAL", || bank::crashes("NORMAL", 8, 1).map(drop)),
     ];
-    locks::ALL.iter().chain(promises::ALL).copied().chain(banks).collect()
+    locks::ALL.iter().chain(promises::ALL).chain(several::ALL).copied().chain(banks).collect()
 }
 
 #[test]
