@@ -284,6 +284,8 @@ bugs! {
         UseDeadVolume,
         /// A panic in the middle of a plan poisons nothing.
         ForgetUnfinished,
+        /// An import takes an empty store for its own before it has the writer slot.
+        ImportWithoutSlot,
         /// A connection in exclusive mode keeps nobody out.
         IgnoreExclusive,
         /// A connection in exclusive mode reads without the writer slot.

@@ -12,6 +12,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::{Database, in_words, utf8};
 use crate::backend::OpenMode;
 use crate::error::{ErrorKind, Result, fail};
+use crate::planted::{Bug, planted};
 use crate::volume::Options;
 
 /// Pages between two words of progress.
@@ -38,7 +39,7 @@ impl Database {
     ///
     /// # Errors
     /// * `Misuse`: the source is no SQLite database, or there is a database in the store already.
-    /// * `Busy`: somebody keeps the source locked. `NotFound`: there is no such file.
+    /// * `Busy`: somebody keeps the source locked, or writes into the store. `NotFound`: there is no such file.
     /// * Else as [`Database::open`].
     pub fn import(
         source: impl AsRef<Path>,
@@ -56,15 +57,27 @@ impl Database {
         // Before a store is made for it: is it a database at all?
         in_words(&shown, || from.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())))?;
         let database = Self::open_with(store, options)?;
-        if database.volume().snapshot()?.size() > 0 {
-            let text = "there is a database in this store already; import into a new one";
-            return fail(ErrorKind::Misuse, format!("{}: {text}", database.name()));
-        }
+        database.check_empty()?;
         let mut to = database.connection()?;
-        in_words(&shown, || to.execute_batch("PRAGMA datasync_durability = durable"))?;
+        in_words(database.name(), || to.execute_batch("PRAGMA datasync_durability = durable"))?;
+        if !planted(Bug::ImportWithoutSlot) {
+            // Whoever writes until then wins, and from here on nobody does. A transaction would not do: the backup
+            // begins its own. In exclusive mode the writer slot comes with the first read, and stays.
+            let hold = "PRAGMA locking_mode=EXCLUSIVE; SELECT count(*) FROM sqlite_schema";
+            in_words(database.name(), || to.execute_batch(hold))?;
+            database.check_empty()?;
+        }
         copy(&from, &mut to, &shown, progress)?;
         drop(to);
         Ok(database)
+    }
+
+    fn check_empty(&self) -> Result<()> {
+        if self.volume().snapshot()?.size() > 0 {
+            let text = "there is a database in this store already; import into a new one";
+            return fail(ErrorKind::Misuse, format!("{}: {text}", self.name()));
+        }
+        Ok(())
     }
 
     /// Writes the database as a plain SQLite file at `path`, which must not exist. It is the newest commit of

@@ -1,9 +1,12 @@
-//! Transactions over several stores, and a panic in the middle: each promise a function, so
+//! Transactions over several stores, imports side by side, and a panic in the middle: each promise a function, so
 //! that the planted bugs can be held against it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use datasync::Database;
 use datasync::backend::memory::Memory;
@@ -11,6 +14,7 @@ use datasync::backend::sim::SimDisk;
 use datasync::backend::{Backend, Source};
 use datasync::block::{BLOCK_SIZE, BlockNo, Durability, SegmentId};
 use datasync::log::plan::{Area, Op};
+use datasync::planted::{plant, planted_here};
 use datasync::volume::Volume;
 use rusqlite::{Connection, ffi};
 
@@ -22,6 +26,7 @@ pub const ALL: &[(&str, fn() -> Checked<()>)] = &[
     ("a_part_of_a_transaction_has_room_to_be_taken_back", room_to_take_back),
     ("every_part_of_a_failed_transaction_is_taken_back", all_taken_back),
     ("nothing_is_acknowledged_behind_a_panic", panic_ends_it),
+    ("of_two_imports_into_one_store_the_first_counts", two_imports),
 ];
 
 fn test(error: impl std::fmt::Display) -> Violation {
@@ -129,6 +134,41 @@ fn panic_ends_it() -> Checked<()> {
     let read = again.and_then(|volume| volume.snapshot()?.read(BlockNo(0), &mut found));
     ensure(!told || (read.is_ok() && found[0] == 3), "I2 durability", || {
         format!("a commit behind a panic was acknowledged, and found is {}: {read:?}", found[0])
+    })
+}
+
+/// A database of one row in more pages than one step of an import copies.
+fn source(path: &Path, x: i64) -> Checked<()> {
+    let fill =
+        format!("PRAGMA page_size=512; CREATE TABLE t(x, y); INSERT INTO t VALUES ({x}, zeroblob(800000))");
+    sql(&Connection::open(path).map_err(test)?, &fill)
+}
+
+fn two_imports() -> Checked<()> {
+    let folder = tempfile::tempdir().map_err(test)?;
+    let place = |name: &str| folder.path().join(name);
+    let (one, two, store) = (place("one.db"), place("two.db"), place("store"));
+    source(&one, 1)?;
+    source(&two, 2)?;
+    let (tell, told) = channel();
+    let (bug, into) = (planted_here(), store.clone());
+    let mut start = Some(move || {
+        plant(bug);
+        Database::import(two, into, options(), &mut |_, _| tell.send(()).unwrap_or(())).map(drop)
+    });
+    let mut other = None;
+    let first = Database::import(&one, &store, options(), &mut |_, _| {
+        if let Some(start) = start.take() {
+            other = Some(std::thread::spawn(start));
+            // It would copy by now if it took the store for its own.
+            let _ = told.recv_timeout(Duration::from_millis(200));
+        }
+    });
+    let first = first.map_err(|error| Violation::new("SQL", format!("the first import: {error}")))?;
+    let second = other.expect("there are two steps").join().map_err(|_| test("the other import panicked"))?;
+    let found = number(&connect(&first)?, "SELECT x FROM t")?;
+    ensure(second.is_err() && found == 1, "I1 prefix", || {
+        format!("the second import ends with {second:?}, and the store holds database {found}")
     })
 }
 

@@ -32,7 +32,7 @@ pub const ARROWS: &[(&str, &[&str])] = &[
     ("volume", &["block", "error", "planted", "format", "log", "store", "backend"]),
     // format: the name of a checksum, which is an option of a volume.
     ("vfs", &["block", "error", "planted", "format", "volume", "backend"]),
-    ("db", &["block", "error", "volume", "backend", "vfs"]),
+    ("db", &["block", "error", "planted", "volume", "backend", "vfs"]),
 ];
 
 /// A word that may stand only in some files, with the reason that a reader is given.
