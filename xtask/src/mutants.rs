@@ -235,7 +235,7 @@ fn judge(piece: &Piece) -> Result<(), String> {
     // What an older content of the file gave.
     let _ = std::fs::remove_dir_all(&folder);
     let shard = format!("{}/{}", piece.number, piece.of);
-    cargo_mutants(&folder, &["--file", piece.file, "--sharding", "slice", "--shard", &shard], &QUICK, 20)?;
+    cargo_mutants(&folder, &["--file", piece.file, "--sharding", "slice", "--shard", &shard], &QUICK, 12)?;
     let done = folder.join("done");
     std::fs::write(&done, content(piece.file)).map_err(|error| format!("{}: {error}", done.display()))?;
     let [caught, missed, timeout, unviable] = OUTCOMES.map(|outcome| piece.lines(outcome).len());
@@ -252,7 +252,7 @@ fn judge(piece: &Piece) -> Result<(), String> {
 fn judge_survivors(piece: &Piece) -> Result<(), String> {
     let again = piece.folder().join("survivors");
     let before = piece.lines("missed").len();
-    for (tests, seconds) in [(QUICK.as_slice(), 20), (&[THOROUGH], 120)] {
+    for (tests, seconds) in [(QUICK.as_slice(), 12), (&[THOROUGH], 120)] {
         let missed = piece.lines("missed");
         if missed.is_empty() {
             break;
