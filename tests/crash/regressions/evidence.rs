@@ -1,6 +1,6 @@
 //! What META and the log say about each other: what does not fit is damage, and what proves nothing is not believed.
 
-use datasync::backend::sim::{Fault, SimDisk, bytes_of};
+use datasync::backend::sim::{BarrierFailure, Cut as PowerCut, Fate, Fault, SimDisk, bytes_of};
 use datasync::backend::{Backend, Source};
 use datasync::block::{BLOCK_SIZE, Durability, Lsn, SegmentId};
 use datasync::error::ErrorKind;
@@ -12,7 +12,7 @@ use datasync::format::segment::Cut;
 use datasync::log::plan::{Area, Op};
 use datasync::volume::Volume;
 
-use super::attack::{holds, put};
+use super::attack::{holds, power_cut, put};
 use crate::settings::options;
 
 const PAGE: u64 = BLOCK_SIZE as u64;
@@ -24,6 +24,10 @@ pub const ALL: &[fn()] = &[
     rot_before_an_end_is_damage_where_no_commit_is_lost_too,
     a_file_that_is_no_meta_is_told_from_a_damaged_one,
     a_store_of_a_newer_version_is_left_alone,
+    a_failed_barrier_and_a_torn_write_do_not_take_both_copies_of_meta,
+    the_log_beside_an_older_meta_tells_that_the_newest_is_lost,
+    a_segment_of_another_store_or_number_is_no_evidence,
+    a_torn_write_does_not_take_the_only_sound_copy_of_sums,
 ];
 
 fn open(disk: &SimDisk) -> Volume {
@@ -167,5 +171,110 @@ pub fn a_store_of_a_newer_version_is_left_alone() {
         let ops = newer.ops();
         assert_eq!(refusal(&newer), ErrorKind::Unsupported, "copy {copy}");
         assert_eq!(newer.ops(), ops, "copy {copy}");
+    }
+}
+
+#[test]
+pub fn a_failed_barrier_and_a_torn_write_do_not_take_both_copies_of_meta() {
+    // The copy that has rotted before, if any.
+    let cases = (0..4).flat_map(|lives| [None, Some(0), Some(1)].map(|rotten| (lives, rotten)));
+    let cases = cases.flat_map(|(lives, rotten)| BarrierFailure::ALL.map(|how| (lives, rotten, how)));
+    let mut failed = 0;
+    for ((lives, rotten, how), nth) in cases.flat_map(|case| (4..8).map(move |nth| (case, nth))) {
+        let mut disk = SimDisk::new(1);
+        put(&open(&disk), &[0], 1, Durability::Witnessed);
+        for _ in 0..lives {
+            disk = disk.crash_process();
+            open(&disk);
+        }
+        let disk = disk.crash_process();
+        if let Some(copy) = rotten {
+            let byte = (meta(&disk).seq % 2 * 2 + copy) * META_BYTES as u64 + 70;
+            disk.inject(Fault::Rot { area: Area::Meta, byte, flip: 1 });
+        }
+        disk.inject(Fault::FailBarrier { nth, how, kind: ErrorKind::Io });
+        failed += usize::from(Volume::open(disk.clone(), options()).is_err());
+        let disk = disk.crash_process();
+        disk.start_trace();
+        let context = format!("after {lives} lives, {rotten:?} rotten, barrier {nth} failed, {how:?}");
+        Volume::open(disk.clone(), options()).unwrap_or_else(|error| panic!("{context}: {error}"));
+        for (at, moment) in disk.take_trace().into_iter().enumerate() {
+            let mut cut = PowerCut::default();
+            let torn = moment.state.unsynced().into_iter().filter(|(area, _)| *area == Area::Meta);
+            torn.for_each(|(area, page)| cut.page(area, page, Fate::Garbage(1)));
+            let again = SimDisk::from_state(moment.state.after(&cut), 1);
+            let volume = Volume::open(again, options());
+            let volume = volume.unwrap_or_else(|error| panic!("{context}, power cut at op {at}: {error}"));
+            assert!(holds(&volume.snapshot().expect("open"), 0, 1), "{context}, power cut at op {at}");
+        }
+    }
+    assert!(failed > 100, "only {failed} barriers failed");
+}
+
+#[test]
+pub fn the_log_beside_an_older_meta_tells_that_the_newest_is_lost() {
+    let disk = SimDisk::new(1);
+    let volume = open(&disk);
+    for stamp in 1..4 {
+        put(&volume, &[0], stamp, Durability::Durable);
+        let newest = power_cut(&disk);
+        let slot = meta(&newest).seq % 2 * 2 * META_BYTES as u64;
+        for copy in [0, META_BYTES as u64] {
+            newest.inject(Fault::Rot { area: Area::Meta, byte: slot + copy + 70, flip: 1 });
+        }
+        assert_eq!(refusal(&newest), ErrorKind::Corrupt, "{stamp} segments");
+        volume.rotate().expect("seals");
+    }
+}
+
+#[test]
+pub fn a_segment_of_another_store_or_number_is_no_evidence() {
+    let [ours, other] = [7, 8].map(|seed| {
+        let disk = SimDisk::new(1);
+        let volume = Volume::open(disk.clone(), options().seed([seed; 16])).expect("a new store");
+        put(&volume, &[0], 1, Durability::Witnessed);
+        volume.rotate().expect("seals");
+        put(&volume, &[0], 2, Durability::Witnessed);
+        disk.crash_process()
+    });
+    for (from, segment, to) in [(&ours, 2, 9), (&other, 2, 9), (&other, 2, 3), (&ours, 1, 3)] {
+        let disk = SimDisk::from_state(ours.state(), 1);
+        let beside = Area::Segment(SegmentId(to));
+        disk.apply(&Op::Create(beside)).expect("nothing is wrong with the disk");
+        for page in 0..4 {
+            let bytes = *bytes_of(&from.state().visible(Area::Segment(SegmentId(segment)), page));
+            write(&disk, beside, page * PAGE, &bytes);
+        }
+        let volume = open(&disk);
+        assert!(holds(&volume.snapshot().expect("open"), 0, 2), "{segment} as {to}");
+        put(&volume, &[0], 3, Durability::Durable);
+        volume.close().expect("folds");
+    }
+}
+
+#[test]
+pub fn a_torn_write_does_not_take_the_only_sound_copy_of_sums() {
+    for rotten in [None, Some(0), Some(1)] {
+        let disk = SimDisk::new(1);
+        let volume = open(&disk);
+        put(&volume, &[0, 1, 2], 1, Durability::Durable);
+        volume.compact().expect("folds");
+        put(&volume, &[0], 2, Durability::Witnessed);
+        let disk = disk.crash_process();
+        if let Some(copy) = rotten {
+            disk.inject(Fault::Rot { area: Area::Sums, byte: copy * PAGE + 80, flip: 1 });
+        }
+        disk.start_trace();
+        open(&disk).compact().expect("folds");
+        for (at, moment) in disk.take_trace().into_iter().enumerate() {
+            let mut cut = PowerCut::default();
+            let torn = moment.state.unsynced().into_iter().filter(|(area, _)| *area == Area::Sums);
+            torn.for_each(|(area, page)| cut.page(area, page, Fate::Garbage(1)));
+            let volume = open(&SimDisk::from_state(moment.state.after(&cut), 1));
+            let view = volume.snapshot().expect("open");
+            for (block, stamp) in [(0, 2), (1, 1), (2, 1)] {
+                assert!(holds(&view, block, stamp), "copy {rotten:?} rotten, power cut at op {at}");
+            }
+        }
     }
 }
