@@ -3,7 +3,7 @@
 use datasync::backend::memory::Memory;
 use datasync::backend::sim::{Call, Fault, Leaves, Moment, SimDisk};
 use datasync::backend::{Backend, Source};
-use datasync::block::{BLOCK_SIZE, CommitId, Durability};
+use datasync::block::{BLOCK_SIZE, BlockNo, CommitId, Durability};
 use datasync::error::ErrorKind;
 use datasync::format::meta::EPOCHS_MAX;
 use datasync::format::sums::BLOCKS_PER_PAGE;
@@ -116,6 +116,9 @@ pub fn a_base_without_one_of_its_files_is_damaged() {
         if (closed, area) != (true, Area::Sums) {
             let volume = Volume::open(memory, options().read_only(true)).expect("for reading");
             assert!(!volume.damage().is_empty(), "{area} is missing, and nobody is told");
+            let view = volume.snapshot().expect("open");
+            let lost = view.read(BlockNo(1), &mut [0; BLOCK_SIZE]).expect_err("nothing is left of it");
+            assert_eq!(lost.kind(), ErrorKind::Corrupt, "{area}");
         }
     }
 }

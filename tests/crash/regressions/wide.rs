@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use datasync::backend::memory::Memory;
 use datasync::backend::sim::{Fault, Moment, SimDisk, bytes_of};
 use datasync::block::{BLOCK_SIZE, BlockNo, Durability, Lsn, Tag};
+use datasync::error::ErrorKind;
 use datasync::format::meta::CLIENTS_MAX;
 use datasync::format::sums::BLOCKS_PER_PAGE;
 use datasync::log::plan::{Area, Op};
@@ -20,6 +21,7 @@ const PAGE: u64 = BLOCK_SIZE as u64;
 /// Each of them, for the planted bugs.
 pub const ALL: &[fn()] = &[
     a_base_of_several_pages_of_sums_is_what_was_written,
+    sums_are_read_once_and_an_error_of_a_read_is_no_damage,
     a_fold_goes_in_bounded_steps,
     a_payload_that_is_read_wrong_once_is_folded_all_the_same,
     the_last_request_of_every_client_is_remembered,
@@ -124,6 +126,25 @@ pub fn a_base_of_several_pages_of_sums_is_what_was_written() {
         let wanted = wide.blocks.get(&block).map_or([0; BLOCK_SIZE], |stamp| fill(block, *stamp));
         assert!(*bytes_of(&medium.visible(Area::Base, block)) == wanted, "block {block} of base.db");
     }
+}
+
+#[test]
+pub fn sums_are_read_once_and_an_error_of_a_read_is_no_damage() {
+    let disk = SimDisk::new(1);
+    let volume = Volume::open(disk.clone(), options()).expect("a new store");
+    let blocks = [0, BLOCKS_PER_PAGE, 2 * BLOCKS_PER_PAGE];
+    put(&volume, &blocks, 1, Durability::Durable);
+    volume.compact().expect("folds");
+    let view = volume.snapshot().expect("open");
+    disk.inject(Fault::Unreadable { area: Area::Sums, sector: 0, lasting: false });
+    let failed = view.read(BlockNo(0), &mut [0; BLOCK_SIZE]).expect_err("unreadable");
+    assert_eq!((failed.kind(), volume.damage().len()), (ErrorKind::Io, 0));
+    assert!(blocks.iter().all(|block| holds(&view, *block, 1)));
+    let before = disk.reads();
+    for _ in 0..3 {
+        assert!(blocks.iter().all(|block| holds(&view, *block, 1)));
+    }
+    assert_eq!(disk.reads() - before, 9, "the blocks alone");
 }
 
 /// Blocks that each step of a fold wrote into the base, and pages of sums.
