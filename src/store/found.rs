@@ -135,7 +135,15 @@ pub(crate) fn clean_base_damage(source: &dyn Source, meta: &Meta) -> Result<Opti
         return Ok(None);
     }
     let mut probe = empty_probe(meta);
-    let Some(known) = probe.metadata(source, BlockNo(0))? else { return Ok(None) };
+    let known = match probe.metadata(source, BlockNo(0)) {
+        Ok(Some(known)) => known,
+        Ok(None) => return Ok(None),
+        // Blocks whose sums stand on other pages can be read all the same.
+        Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::AlgoMismatch) => {
+            return Ok(Some(damage("base.sum: no copy of its first page is sound".into(), Some(BlockNo(0)))));
+        }
+        Err(error) => return Err(error),
+    };
     let address = Address {
         block: BlockNo(0),
         version: known.version,
