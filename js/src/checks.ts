@@ -55,6 +55,11 @@ const TAKEN: { readonly [op in Op]?: readonly string[] } = {
   run: ROWS, statement: ROWS, cursor: CURSOR, fetch: CURSOR, batch: [...CALL, "mode"], apply: APPLY, record: SESSION,
 };
 
+/** Throws unless `options` are those that every call takes, and no others: where no rows come back. */
+export function checkRowless(options: CallOptions): void {
+  checkKeys(options, CALL);
+}
+
 /** Throws unless `options` are those of a call behind `op`. */
 export function checkCall(op: Op, options: IterateOptions & Pick<TransactionSettings, "mode">): void {
   checkKeys(options, TAKEN[op] ?? CALL);

@@ -4,7 +4,7 @@
 // reports is as durable as was asked for (the worker holds the answers back), and a cursor that is left early
 // is freed.
 
-import { checkCall } from "./checks.ts";
+import { checkCall, checkRowless } from "./checks.ts";
 import type { Client } from "./client.ts";
 import type { Args, Op, Result, WireFetch } from "./protocol.ts";
 import { checkSql, fromWire, itemsToWire, toWire } from "./rows.ts";
@@ -56,6 +56,7 @@ export abstract class Queries {
    * committed stays, and a transaction that they had begun is rolled back. Parameters by position are used up in the order of the statements.
    */
   async exec(sql: string, params?: Params, options: CallOptions = {}): Promise<ExecResult> {
+    checkRowless(options);
     const args = { sql: checkSql(sql), params: toWire(params), keep: "nothing" as const };
     const { changes, lastInsertRowid, statements } = await callOn(this.port, "run", args, options);
     return { changes, lastInsertRowid, statements };
@@ -101,6 +102,7 @@ export abstract class Queries {
    * transaction: as one statement of it).
    */
   async applyChangeset(changes: Uint8Array | ArrayBuffer, options: ApplyOptions = {}): Promise<ApplyResult> {
+    checkCall("apply", options);
     const { onConflict = "abort" } = options;
     return callOn(this.port, "apply", { changes: checkChanges(changes), onConflict }, options);
   }
@@ -115,6 +117,7 @@ export abstract class Queries {
 export async function batchOn(
   port: Port, items: readonly BatchItem[], options: CallOptions & Pick<TransactionSettings, "mode">,
 ): Promise<BatchResult[]> {
+  checkCall("batch", options);
   const wired = itemsToWire(items);
   const transfer = wired.flatMap((item) => (item.rows === undefined ? [] : [item.rows.buffer as ArrayBuffer]));
   const results = await callOn(port, "batch", { items: wired, mode: options.mode ?? "immediate" }, options, transfer);

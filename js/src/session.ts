@@ -3,6 +3,7 @@
 // In the worker it is called a recording, because a session is an open database there. The rules it keeps: the
 // bytes that come in stay the caller's; after `close` every call says so.
 
+import { checkCall } from "./checks.ts";
 import { DataSyncError } from "./errors.ts";
 import { callOn, type Port } from "./queries.ts";
 import type { CallOptions, SessionOptions } from "./types.ts";
@@ -50,6 +51,7 @@ export class ChangeSession {
 
 /** Begins one on `port`. */
 export async function beginSession(port: Port, options: SessionOptions): Promise<ChangeSession> {
+  checkCall("record", options);
   const { tables } = options;
   if (tables !== undefined && !(Array.isArray(tables) && tables.length > 0 && tables.every(isName))) {
     throw new DataSyncError("Misuse", "session's tables are an array of their names. Leave it out to record every table.");

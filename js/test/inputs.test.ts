@@ -124,7 +124,11 @@ test("what_a_call_asks_for_is_known_or_refused", async () => {
   await assert.rejects(db.iterate("GET", [], null as never).next(), misuse(/null/));
   await assert.rejects(db.batch([], { mode: "fast" as never }), misuse(/mode/));
   await assert.rejects(db.batch([], { rowMode: "array" } as never), misuse(/"rowMode"/));
-  await assert.rejects(db.exec("PUT", [], null as never), misuse(/null/));
+  await assert.rejects(db.exec("PUT", [], { rowMode: "array" } as never), misuse(/"rowMode"/));
+  for (const call of [
+    db.exec("PUT", [], null as never), db.batch([], null as never), db.session(null as never),
+    db.applyChangeset(new Uint8Array(0), null as never),
+  ]) await assert.rejects(call, misuse(/null/));
   await assert.rejects(db.session({ table: ["t"] } as never), misuse(/Did you mean tables/));
   await assert.rejects(db.import(new Uint8Array(0), { onprogress: () => {} } as never), misuse(/Did you mean onProgress/));
   const stage: Stage = { client: one, integers: "auto", durability: "durable", inside: () => {} };
