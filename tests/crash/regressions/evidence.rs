@@ -20,6 +20,7 @@ const PAGE: u64 = BLOCK_SIZE as u64;
 /// Each of them, for the planted bugs.
 pub const ALL: &[fn()] = &[
     an_end_that_the_log_does_not_have_is_damage,
+    a_whole_log_that_lacks_what_meta_knows_is_damage,
     a_proof_of_another_place_proves_nothing,
     rot_before_an_end_is_damage_where_no_commit_is_lost_too,
     a_file_that_is_no_meta_is_told_from_a_damaged_one,
@@ -90,6 +91,23 @@ pub fn an_end_that_the_log_does_not_have_is_damage() {
         assert_eq!(refusal(&forged), ErrorKind::Corrupt, "forgery {at}");
     }
     assert!(holds(&open(&with_meta(&disk, |_| {})).snapshot().expect("open"), 0, 2));
+}
+
+#[test]
+pub fn a_whole_log_that_lacks_what_meta_knows_is_damage() {
+    let disk = SimDisk::new(1);
+    let volume = open(&disk);
+    put(&volume, &[0], 1, Durability::Durable);
+    put(&volume, &[0], 2, Durability::Witnessed);
+    let disk = disk.crash_process();
+    assert!(holds(&open(&with_meta(&disk, |meta| meta.body.durable = Lsn(2))).snapshot().expect("open"), 0, 2));
+    let forged = with_meta(&disk, |meta| meta.body.durable = Lsn(3));
+    assert_eq!(refusal(&forged), ErrorKind::Corrupt);
+    let volume = Volume::open(forged, options().read_only(true)).expect("for reading");
+    let [found] = volume.recovery().damage.as_slice() else { panic!("{:?}", volume.recovery().damage) };
+    assert_eq!(found.what, "the log ends at commit 2, META knows of 3");
+    assert_eq!((found.segment, found.block, found.version), (None, None, Some(Lsn(3))));
+    assert!(holds(&volume.snapshot().expect("open"), 0, 2));
 }
 
 #[test]
