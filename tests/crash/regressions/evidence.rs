@@ -10,7 +10,7 @@ use datasync::format::group::{Group, Role};
 use datasync::format::meta::{META_BYTES, Meta};
 use datasync::format::segment::Cut;
 use datasync::log::plan::{Area, Op};
-use datasync::volume::Volume;
+use datasync::volume::{Damage, Volume};
 
 use super::attack::{holds, power_cut, put};
 use crate::settings::options;
@@ -20,7 +20,7 @@ const PAGE: u64 = BLOCK_SIZE as u64;
 /// Each of them, for the planted bugs.
 pub const ALL: &[fn()] = &[
     an_end_that_the_log_does_not_have_is_damage,
-    a_whole_log_that_lacks_what_meta_knows_is_damage,
+    a_log_that_lacks_what_meta_knows_is_damage,
     a_proof_of_another_place_proves_nothing,
     rot_before_an_end_is_damage_where_no_commit_is_lost_too,
     a_file_that_is_no_meta_is_told_from_a_damaged_one,
@@ -93,21 +93,46 @@ pub fn an_end_that_the_log_does_not_have_is_damage() {
     assert!(holds(&open(&with_meta(&disk, |_| {})).snapshot().expect("open"), 0, 2));
 }
 
-#[test]
-pub fn a_whole_log_that_lacks_what_meta_knows_is_damage() {
+/// A store of two commits, of which META lists the second segment alone, with its end behind the proof.
+fn ended() -> SimDisk {
     let disk = SimDisk::new(1);
     let volume = open(&disk);
     put(&volume, &[0], 1, Durability::Durable);
+    volume.rotate().expect("seals");
+    let view = volume.snapshot().expect("open");
     put(&volume, &[0], 2, Durability::Witnessed);
+    volume.rotate().expect("seals");
+    while volume.compact_step().expect("folds") {}
+    assert!(holds(&view, 0, 1));
     let disk = disk.crash_process();
-    assert!(holds(&open(&with_meta(&disk, |meta| meta.body.durable = Lsn(2))).snapshot().expect("open"), 0, 2));
-    let forged = with_meta(&disk, |meta| meta.body.durable = Lsn(3));
-    assert_eq!(refusal(&forged), ErrorKind::Corrupt);
-    let volume = Volume::open(forged, options().read_only(true)).expect("for reading");
+    let listed: Vec<_> =
+        meta(&disk).body.segments.iter().map(|s| (s.id, s.cut.map(|c| c.end_page))).collect();
+    assert_eq!(listed, [(SegmentId(2), Some(4))]);
+    disk
+}
+
+/// The one thing that is wrong with it, as an opening for reading tells it; and what that opening shows.
+fn damage(disk: SimDisk) -> (Damage, Volume) {
+    assert_eq!(refusal(&disk), ErrorKind::Corrupt);
+    let volume = Volume::open(disk, options().read_only(true)).expect("for reading");
     let [found] = volume.recovery().damage.as_slice() else { panic!("{:?}", volume.recovery().damage) };
+    (found.clone(), volume)
+}
+
+#[test]
+pub fn a_log_that_lacks_what_meta_knows_is_damage() {
+    let (found, volume) = damage(with_meta(&ended(), |meta| meta.body.durable = Lsn(3)));
     assert_eq!(found.what, "the log ends at commit 2, META knows of 3");
     assert_eq!((found.segment, found.block, found.version), (None, None, Some(Lsn(3))));
     assert!(holds(&volume.snapshot().expect("open"), 0, 2));
+    // Where something stands that is not sound, that is named.
+    let disk = SimDisk::new(1);
+    put(&open(&disk), &[0], 1, Durability::Durable);
+    let disk = disk.crash_process();
+    let known = with_meta(&disk, |meta| meta.body.durable = Lsn(1));
+    known.inject(Fault::Rot { area: Area::Segment(SegmentId(1)), byte: PAGE + 10, flip: 4 });
+    let (found, _) = damage(known);
+    assert_eq!((found.segment, found.offset, found.version), (Some(SegmentId(1)), PAGE, Some(Lsn(1))));
 }
 
 #[test]
@@ -136,24 +161,9 @@ pub fn a_proof_of_another_place_proves_nothing() {
 
 #[test]
 pub fn rot_before_an_end_is_damage_where_no_commit_is_lost_too() {
-    let disk = SimDisk::new(1);
-    let volume = open(&disk);
-    put(&volume, &[0], 1, Durability::Durable);
-    volume.rotate().expect("seals");
-    let view = volume.snapshot().expect("open");
-    put(&volume, &[0], 2, Durability::Witnessed);
-    volume.rotate().expect("seals");
-    while volume.compact_step().expect("folds") {}
-    assert!(holds(&view, 0, 1));
-    // META lists the second segment alone, with its end behind the proof.
-    let disk = disk.crash_process();
-    let listed: Vec<_> =
-        meta(&disk).body.segments.iter().map(|s| (s.id, s.cut.map(|c| c.end_page))).collect();
-    assert_eq!(listed, [(SegmentId(2), Some(4))]);
+    let disk = ended();
     disk.inject(Fault::Rot { area: Area::Segment(SegmentId(2)), byte: 3 * PAGE + 10, flip: 4 });
-    assert_eq!(refusal(&disk), ErrorKind::Corrupt);
-    let volume = Volume::open(disk, options().read_only(true)).expect("for reading");
-    let [found] = volume.recovery().damage.as_slice() else { panic!("{:?}", volume.recovery().damage) };
+    let (found, volume) = damage(disk);
     assert!(found.what.starts_with("log-0002: group: "), "{found}");
     let place = (found.segment, found.offset / PAGE, found.offset % PAGE, found.block, found.version);
     assert_eq!(place, (Some(SegmentId(2)), 3, 0, None, Some(Lsn(3))));

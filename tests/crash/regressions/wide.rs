@@ -26,6 +26,7 @@ pub const ALL: &[fn()] = &[
     a_payload_that_is_read_wrong_once_is_folded_all_the_same,
     the_last_request_of_every_client_is_remembered,
     a_fold_takes_the_requests_of_what_it_folds_and_no_others,
+    slots_are_levelled_only_behind_an_unclean_end,
 ];
 
 /// A store and what it must hold: the stamp of each block that is not zeros, and the size in blocks.
@@ -260,4 +261,24 @@ pub fn a_fold_takes_the_requests_of_what_it_folds_and_no_others() {
     let cut = Volume::open(power_cut(&disk), options()).expect("recovers");
     assert!(holds(&cut.snapshot().expect("open"), 0, 1), "the second was never durable");
     assert_eq!(cut.last_request(5).map(|tag| tag.seq), Some(1));
+}
+
+#[test]
+pub fn slots_are_levelled_only_behind_an_unclean_end() {
+    // One slot of sums and the other; before them, where a failed barrier may have left them unequal, a third barrier.
+    for (clean, wanted) in [(true, 2), (false, 3)] {
+        let disk = SimDisk::new(1);
+        let volume = Volume::open(disk.clone(), options()).expect("a new store");
+        put(&volume, &[0], 1, Durability::Durable);
+        if clean {
+            volume.close().expect("nothing holds it open");
+        }
+        let disk = disk.crash_process();
+        let volume = Volume::open(disk.clone(), options()).expect("a healthy medium");
+        put(&volume, &[0], 2, Durability::Durable);
+        disk.start_trace();
+        volume.compact().expect("folds");
+        let is_barrier = |moment: &&Moment| moment.op == Some(Op::Barrier(Area::Sums));
+        assert_eq!(disk.take_trace().iter().filter(is_barrier).count(), wanted, "clean: {clean}");
+    }
 }
