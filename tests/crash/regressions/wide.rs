@@ -27,6 +27,8 @@ pub const ALL: &[fn()] = &[
     the_last_request_of_every_client_is_remembered,
     a_fold_takes_the_requests_of_what_it_folds_and_no_others,
     slots_are_levelled_only_behind_an_unclean_end,
+    what_is_cut_off_again_is_not_written_again,
+    a_fold_whose_sums_were_not_written_keeps_the_log,
 ];
 
 /// A store and what it must hold: the stamp of each block that is not zeros, and the size in blocks.
@@ -281,4 +283,57 @@ pub fn slots_are_levelled_only_behind_an_unclean_end() {
         let is_barrier = |moment: &&Moment| moment.op == Some(Op::Barrier(Area::Sums));
         assert_eq!(disk.take_trace().iter().filter(is_barrier).count(), wanted, "clean: {clean}");
     }
+}
+
+#[test]
+pub fn what_is_cut_off_again_is_not_written_again() {
+    let disk = SimDisk::new(1);
+    let volume = Volume::open(disk.clone(), options()).expect("a new store");
+    // The blocks of each write into the base.
+    let folded = || {
+        disk.start_trace();
+        volume.compact().expect("folds");
+        let trace = disk.take_trace();
+        let written = trace.iter().filter_map(|moment| match &moment.op {
+            Some(Op::Write { area: Area::Base, bytes, .. }) => Some(bytes.len() / BLOCK_SIZE),
+            _ => None,
+        });
+        written.collect::<Vec<_>>()
+    };
+    put(&volume, &[0, 1, 2, 3, 4, 5, 6, 7], 1, Durability::Durable);
+    assert_eq!(folded(), [8], "neighbours go together");
+    // The last block comes back at once. Zeros go where the base has bytes, so to the others only once.
+    for zeros in [6, 1] {
+        let mut writer = volume.begin().expect("the slot is free");
+        writer.set_size(2 * PAGE).expect("in memory");
+        writer.write(BlockNo(7), &fill(7, 2)).expect("in memory");
+        writer.commit(Durability::Durable).expect("a healthy medium");
+        assert_eq!(folded(), [zeros, 1]);
+    }
+}
+
+#[test]
+pub fn a_fold_whose_sums_were_not_written_keeps_the_log() {
+    let mut refused = 0;
+    for steps in 0..8 {
+        let disk = SimDisk::new(1);
+        let volume = Volume::open(disk.clone(), options()).expect("a new store");
+        put(&volume, &[0], 1, Durability::Durable);
+        volume.compact().expect("folds");
+        put(&volume, &[0], 2, Durability::Durable);
+        volume.rotate().expect("seals");
+        for _ in 0..steps {
+            volume.compact_step().expect("folds");
+        }
+        disk.inject(Fault::LostWrite { area: Area::Sums, page: 0 });
+        match volume.compact() {
+            Ok(_) => {}
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+                refused += 1;
+            }
+        }
+        assert!(holds(&volume.snapshot().expect("open"), 0, 2), "lost behind {steps} steps");
+    }
+    assert_eq!(refused, 1, "between the barrier on the first slot and the second slot");
 }
