@@ -198,15 +198,9 @@ function mediumOf(
 }
 
 function startOptions(backend: Backend, options: WireOptions): Record<string, unknown> {
-  const { segmentBytes, checksum, readOnly, create, foreignKeys } = options;
-  const logCapBytes = logCapOf(backend, options);
+  const { segmentBytes, logCapBytes, checksum, readOnly, create, foreignKeys } = options;
   const cacheBytes = cacheOf(backend, options).pages;
   return { segmentBytes, logCapBytes, cacheBytes, checksum, readOnly, create, foreignKeys };
-}
-
-/** On IndexedDB a fold puts nearly every extent that a few megabytes of log touch, so it pays to fold twice the log. */
-function logCapOf(backend: Backend, { logCapBytes, segmentBytes = 0 }: WireOptions): number | undefined {
-  return logCapBytes ?? (backend === "indexeddb" ? Math.max(32 << 20, 2 * segmentBytes) : undefined);
 }
 
 /** Memory for SQLite's pages, and for extents of IndexedDB: there a page costs a request, and folds put whole extents. */

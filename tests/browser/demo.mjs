@@ -43,6 +43,9 @@ async function serve(...options) {
 
 before(async () => {
   site = await serve();
+  // Else every test would wait for a page that never comes.
+  const { ok, status } = await fetch(site.address);
+  assert.ok(ok, `${site.address}: HTTP ${status}`);
 });
 after(() => {
   site?.end();

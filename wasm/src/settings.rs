@@ -17,8 +17,10 @@ pub struct Settings {
     pub read_only: bool,
     /// Soft size of a log segment, bytes; 4 MiB, or what fits under the cap.
     pub segment_bytes: Option<u64>,
-    /// The log is folded when it is larger than this, bytes; 16 MiB, or two segments if that is more.
+    /// The log is folded when it is larger than this, bytes; what is usual, or two segments if that is more.
     pub log_cap_bytes: Option<u64>,
+    /// What is usual, bytes; depends on the place.
+    pub usual_log_bytes: u64,
     /// Space kept ready for recovery, bytes; 1 MiB, or a segment if that is less.
     pub reserve_bytes: Option<u64>,
     /// A transaction keeps this much in memory, bytes.
@@ -38,6 +40,7 @@ impl Default for Settings {
             read_only: false,
             segment_bytes: None,
             log_cap_bytes: None,
+            usual_log_bytes: 16 << 20,
             reserve_bytes: None,
             spill_bytes: 4 << 20,
             cache_bytes: 8 << 20,
@@ -59,7 +62,7 @@ impl Settings {
             .create(self.create && !self.read_only)
             .read_only(self.read_only)
             .segment_bytes(segment)
-            .log_cap_bytes(self.log_cap_bytes.unwrap_or((16 << 20).max(segment.saturating_mul(2))))
+            .log_cap_bytes(self.log_cap_bytes.unwrap_or(self.usual_log_bytes.max(segment.saturating_mul(2))))
             .reserve_bytes(self.reserve_bytes.unwrap_or(1 << 20).min(segment))
             .spill_bytes(self.spill_bytes)
             .background(false);

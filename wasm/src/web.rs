@@ -92,9 +92,10 @@ impl Medium {
     }
 
     fn open(&self, options: &str) -> Outcome<Session> {
-        let settings = options::of_start(options)?;
+        let mut settings = options::of_start(options)?;
         let place = self.place.borrow_mut().take();
         let Some(place) = place else { return Err(Failure::misuse("this place was started already")) };
+        settings.usual_log_bytes = place.usual_log_bytes();
         let (backend, keeper) = place.split();
         match Engine::open(backend, settings) {
             Ok(engine) => Ok(Session::new(engine, keeper)),

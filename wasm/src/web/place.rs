@@ -66,6 +66,15 @@ impl Place {
         Ok(Self::IndexedDb(IndexedDb::open_read_by(name, options, reader).await?))
     }
 
+    /// How large a log is before it is folded, bytes. A fold of IndexedDB puts nearly every extent that a few
+    /// megabytes of log touch, so there it pays to fold twice as much at a time.
+    pub(super) fn usual_log_bytes(&self) -> u64 {
+        match self {
+            Self::Memory(_) | Self::Opfs(..) => 16 << 20,
+            Self::IndexedDb(_) => 32 << 20,
+        }
+    }
+
     /// The two halves.
     pub(super) fn split(self) -> (Box<dyn Backend>, Keeper) {
         match self {
