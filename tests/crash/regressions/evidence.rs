@@ -9,6 +9,7 @@ use datasync::format::checksum::digest;
 use datasync::format::group::{Group, Role};
 use datasync::format::meta::{META_BYTES, Meta};
 use datasync::format::segment::Cut;
+use datasync::log::ahead::next_segment;
 use datasync::log::plan::{Area, Op};
 use datasync::volume::{Damage, Volume};
 
@@ -26,6 +27,7 @@ pub const ALL: &[fn()] = &[
     a_file_that_is_no_meta_is_told_from_a_damaged_one,
     a_store_of_a_newer_version_is_left_alone,
     a_failed_barrier_and_a_torn_write_do_not_take_both_copies_of_meta,
+    the_next_segment_is_what_the_newest_meta_says,
     the_log_beside_an_older_meta_tells_that_the_newest_is_lost,
     a_segment_of_another_store_or_number_is_no_evidence,
     a_torn_write_does_not_take_the_only_sound_copy_of_sums,
@@ -215,6 +217,11 @@ pub fn a_failed_barrier_and_a_torn_write_do_not_take_both_copies_of_meta() {
             disk = disk.crash_process();
             open(&disk);
         }
+        // Behind a fold the META before the newest is not enough.
+        if lives > 1 {
+            disk = disk.crash_process();
+            open(&disk).compact().expect("folds");
+        }
         let disk = disk.crash_process();
         if let Some(copy) = rotten {
             let byte = (meta(&disk).seq % 2 * 2 + copy) * META_BYTES as u64 + 70;
@@ -237,6 +244,29 @@ pub fn a_failed_barrier_and_a_torn_write_do_not_take_both_copies_of_meta() {
         }
     }
     assert!(failed > 100, "only {failed} barriers failed");
+}
+
+#[test]
+pub fn the_next_segment_is_what_the_newest_meta_says() {
+    let disk = SimDisk::new(1);
+    assert_eq!(next_segment(&disk).expect("readable"), None, "there is no META");
+    let volume = open(&disk);
+    for stamp in 1..6 {
+        put(&volume, &[0], stamp, Durability::Durable);
+        volume.rotate().expect("seals");
+        volume.compact().expect("folds");
+        let newest = meta(&disk);
+        assert_eq!(next_segment(&disk).expect("readable"), Some(newest.body.next_segment));
+        // Each copy is enough.
+        let slot = newest.seq % 2 * 2;
+        for lost in [slot, slot + 1] {
+            let left = SimDisk::from_state(disk.state(), 1);
+            write(&left, Area::Meta, lost * META_BYTES as u64, &[0x5a; META_BYTES]);
+            assert_eq!(next_segment(&left).expect("readable"), Some(newest.body.next_segment));
+        }
+    }
+    write(&disk, Area::Meta, 0, &[0x5a; 4 * META_BYTES]);
+    assert_eq!(next_segment(&disk).expect("readable"), None, "no copy is sound");
 }
 
 #[test]

@@ -21,6 +21,7 @@ pub const ALL: &[fn()] = &[
     a_life_is_remembered_over_as_many_crashed_recoveries_as_there_is_room_for,
     a_base_without_one_of_its_files_is_damaged,
     a_closed_store_opens_for_reading_although_a_page_of_sums_is_gone,
+    a_closed_store_whose_sums_cannot_be_read_is_not_called_damaged,
     data_without_a_meta_is_no_place_for_a_new_store,
     a_store_is_made_only_where_one_is_asked_for,
     an_opening_cuts_the_base_only_behind_a_fold,
@@ -135,6 +136,22 @@ pub fn a_closed_store_opens_for_reading_although_a_page_of_sums_is_gone() {
     let volume = Volume::open(memory, options().read_only(true)).expect("for reading");
     assert!(!volume.damage().is_empty(), "nobody is told");
     assert!(holds(&volume.snapshot().expect("open"), BLOCKS_PER_PAGE, 1), "its sum is sound");
+}
+
+#[test]
+pub fn a_closed_store_whose_sums_cannot_be_read_is_not_called_damaged() {
+    let disk = SimDisk::new(1);
+    let volume = open(&disk);
+    put(&volume, &[0], 1, Durability::Durable);
+    volume.close().expect("folds");
+    for read_only in [false, true] {
+        let disk = disk.crash_process();
+        disk.inject(Fault::Unreadable { area: Area::Sums, sector: 0, lasting: true });
+        let refused = Volume::open(disk.clone(), options().read_only(read_only)).map(drop);
+        assert_eq!(refused.expect_err("unreadable").kind(), ErrorKind::Io, "read only: {read_only}");
+        disk.heal();
+        assert!(holds(&open(&disk).snapshot().expect("open"), 0, 1));
+    }
 }
 
 #[test]

@@ -1,10 +1,13 @@
 //! How large segments become, and when the next one begins.
 
 use datasync::backend::sim::{Moment, SimDisk};
-use datasync::block::{BLOCK_SIZE, BlockNo, Durability};
+use datasync::block::{BLOCK_SIZE, BlockNo, Durability, Epoch, Lsn, SegmentId, StoreId, Tag};
 use datasync::error::ErrorKind;
+use datasync::format::checksum::Checksum;
+use datasync::format::group::{Change, Identity};
 use datasync::format::meta::SEGMENTS_MAX;
 use datasync::log::plan::{Area, Op};
+use datasync::log::writer::{BatchHead, BatchProgress, StagedChange, Tail, append, pages_for};
 use datasync::volume::{Options, Volume, Writer};
 
 use super::attack::{holds, put};
@@ -16,6 +19,7 @@ const PAGE: u64 = BLOCK_SIZE as u64;
 /// Each of them, for the planted bugs.
 pub const ALL: &[fn()] = &[
     an_append_allocates_nothing,
+    a_batch_takes_the_pages_that_were_reckoned,
     space_is_prepared_by_the_mebibyte_and_not_beyond_a_segment,
     a_segment_is_full_before_the_next_begins,
     segments_grow_while_nothing_can_be_folded,
@@ -37,6 +41,30 @@ pub fn an_append_allocates_nothing() {
             put(&volume, &blocks, stamp, Durability::Witnessed);
         }
         nothing_is_allocated(&disk.take_trace());
+    }
+}
+
+#[test]
+pub fn a_batch_takes_the_pages_that_were_reckoned() {
+    let identity = Identity {
+        store: StoreId([1; 16]),
+        checksum: Checksum::Crc32,
+        segment: SegmentId(1),
+        salt: 2,
+        epoch: Epoch(1),
+    };
+    let none = Lsn(0);
+    let head = BatchHead { lsn: Lsn(1), durable: none, size: 0, tag: Tag::default(), wall_ms: 0 };
+    let payload = [7; BLOCK_SIZE];
+    for (puts, trims) in [(0, 0), (1, 0), (0, 1), (122, 0), (100, 22), (100, 23), (0, 245), (300, 0)] {
+        let put = (0..puts).map(|block| (Change::Put { block: BlockNo(block), sum: 0 }, Some(&payload)));
+        let trim = (0..trims).map(|block| (Change::Trim { block: BlockNo(block) }, None));
+        let changes: Vec<StagedChange<'_>> = put.chain(trim).collect();
+        let mut tail = Tail { identity, page: 1, chain: 0 };
+        let (bytes, places) = append(&mut tail, &head, &mut BatchProgress::default(), &changes, true);
+        let pages = pages_for(&changes);
+        assert_eq!((bytes.len() / BLOCK_SIZE, places.len()), (pages, puts as usize), "{puts} and {trims}");
+        assert_eq!(tail.page as usize, 1 + pages);
     }
 }
 

@@ -15,6 +15,7 @@ pub const ALL: &[fn()] = &[
     what_a_store_counts_is_what_it_did,
     what_a_recovery_tells_is_what_it_found,
     damage_is_told_once_and_every_meeting_is_counted,
+    a_copy_of_sums_that_is_rotten_or_old_is_told,
 ];
 
 fn open(disk: &SimDisk) -> Volume {
@@ -176,4 +177,27 @@ pub fn damage_is_told_once_and_every_meeting_is_counted() {
     // What is listed has an end, what is counted has none.
     volume.verify(&mut |_, _| {}).expect("readable");
     assert_eq!((volume.stats().checksum_failures, volume.damage().len()), (3 + 1002, 1000));
+}
+
+#[test]
+pub fn a_copy_of_sums_that_is_rotten_or_old_is_told() {
+    let disk = SimDisk::new(1);
+    let volume = open(&disk);
+    for stamp in 1..3 {
+        put(&volume, &[0], stamp, Durability::Durable);
+        volume.compact().expect("folds");
+    }
+    let told = |fault: Option<Fault>| {
+        let disk = disk.crash_process();
+        fault.into_iter().for_each(|fault| disk.inject(fault));
+        let report = open(&disk).verify(&mut |_, _| ()).expect("readable");
+        report.damage.into_iter().map(|damage| damage.what).collect::<Vec<_>>()
+    };
+    assert_eq!(told(None), [""; 0]);
+    for page in [0, 1] {
+        let rot = Fault::Rot { area: Area::Sums, byte: page * BLOCK_SIZE as u64 + 70, flip: 1 };
+        for fault in [rot, Fault::LostWrite { area: Area::Sums, page }] {
+            assert_eq!(told(Some(fault)), ["base.sum: one of the two copies of page 0"], "{fault}");
+        }
+    }
 }
