@@ -119,12 +119,6 @@ impl Group {
         1 + self.payload_pages()
     }
 
-    /// Whether this is a commit marker.
-    #[must_use]
-    pub fn is_marker(&self) -> bool {
-        matches!(self.role, Role::Batch { last: true, .. })
-    }
-
     /// Writes the header page and returns its digest, which the next header carries as `chain`.
     pub fn encode(&self, page: &mut BlockBytes) -> u64 {
         assert!(self.changes.len() <= DESCRIPTORS_MAX, "{} changes in one group", self.changes.len());
@@ -292,6 +286,33 @@ mod tests {
         assert_eq!(Group::decode(&page), Err(Flaw::Digest));
         seal_page(&mut page);
         assert_eq!(Group::decode(&page), Err(Flaw::Newer { version: 9 }));
+    }
+
+    /// Whether the sample is accepted with that change.
+    fn accepts(change: impl FnOnce(&mut Group)) -> bool {
+        let mut group = sample();
+        change(&mut group);
+        let mut page = [0; BLOCK_SIZE];
+        let digest = group.encode(&mut page);
+        let decoded = Group::decode(&page);
+        assert!(decoded.is_err() || decoded == Ok((group, digest)));
+        decoded.is_ok()
+    }
+
+    #[test]
+    fn numbers_have_bounds() {
+        let range = |from, to| accepts(|group| group.changes[0] = Change::TrimRange { from, to });
+        for (over, wanted) in [(0, true), (1, false)] {
+            assert_eq!(accepts(|group| group.lsn = Lsn(NUMBER_MAX - 1 + over)), wanted);
+            let most_bytes = BLOCK_COUNT_MAX * BLOCK_SIZE as u64;
+            assert_eq!(accepts(|group| group.size = most_bytes + over), wanted);
+            let block = BlockNo(BLOCK_COUNT_MAX - 1 + over);
+            assert_eq!(accepts(|group| group.changes[1] = Change::Put { block, sum: 1 }), wanted);
+            assert_eq!(accepts(|group| group.changes[2] = Change::Trim { block }), wanted);
+            assert_eq!(range(BlockNo(0), BlockNo(BLOCK_COUNT_MAX + over)), wanted);
+        }
+        assert!(range(BlockNo(5), BlockNo(6)) && !range(BlockNo(5), BlockNo(5)) && !range(BlockNo(5), BlockNo(4)));
+        assert!(accepts(|group| group.changes = vec![Change::Trim { block: BlockNo(0) }; DESCRIPTORS_MAX]));
     }
 
     #[test]

@@ -117,21 +117,14 @@ impl Meta {
         Checksum::from_code(self.body.checksum).expect("checked when decoded, written from a known one")
     }
 
-    /// The 16 KiB of one copy. Free ranges that do not fit are left out (they are a hint).
+    /// The 16 KiB of one copy.
     ///
     /// # Panics
     /// When the bounded lists are longer than their bounds.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         assert!(self.body.segments.len() <= SEGMENTS_MAX, "{} segments", self.body.segments.len());
-        let mut body = postcard::to_allocvec(&self.body).expect("plain numbers always serialize");
-        if body.len() > DIGEST_AT - BODY_AT {
-            let mut smaller = self.body.clone();
-            let listed = smaller.free.iter().map(|(_, count)| count).sum::<u64>();
-            smaller.free_unlisted = (smaller.free_unlisted + listed).min(BLOCK_COUNT_MAX);
-            smaller.free.clear();
-            body = postcard::to_allocvec(&smaller).expect("plain numbers always serialize");
-        }
+        let body = postcard::to_allocvec(&self.body).expect("plain numbers always serialize");
         let len = u32::try_from(body.len()).expect("a body is less than 16 KiB");
         let mut bytes = vec![0; META_BYTES];
         let mut put = Put::new(&mut bytes);
@@ -164,7 +157,7 @@ impl Meta {
         }
         let (store, seq, epoch, len) = (StoreId(take.array()), take.u64(), Epoch(take.u64()), take.u32());
         let zeros = u32::from(zero) | take.u32();
-        let end = BODY_AT + usize::try_from(len).unwrap_or(usize::MAX - BODY_AT);
+        let end = BODY_AT.saturating_add(len as usize);
         if version == 0 || zeros != 0 || end > DIGEST_AT {
             return Err(Flaw::Malformed("META header"));
         }
@@ -259,27 +252,104 @@ mod tests {
         assert_eq!(Meta::decode(&sample().encode()), Ok(sample()));
     }
 
-    #[test]
-    fn the_fullest_meta_fits() {
-        let mut meta = sample();
-        let big = NUMBER_MAX - 1 - SEGMENTS_MAX as u64;
-        let cut = Some(Cut { end_page: u32::MAX, lsn: Lsn(big), chain: u64::MAX });
+    /// The largest of everything.
+    fn fullest() -> Meta {
+        let number = NUMBER_MAX - 1;
+        let cut = Some(Cut { end_page: u32::MAX, lsn: Lsn(number), chain: u64::MAX });
         let record = |at: usize| SegmentRecord {
-            id: SegmentId(big + at as u64),
-            epoch: Epoch(big),
+            id: SegmentId(number - (SEGMENTS_MAX - at) as u64),
+            epoch: Epoch(number),
             salt: u64::MAX,
-            after: Lsn(big),
+            after: Lsn(number),
             cut,
         };
-        meta.body.segments = (0..SEGMENTS_MAX).map(record).collect();
-        meta.body.next_segment = SegmentId(NUMBER_MAX - 1);
-        meta.body.epochs = vec![EpochEnd { epoch: Epoch(big), after: Lsn(big), last: Lsn(big) }; EPOCHS_MAX];
+        let end = EpochEnd { epoch: Epoch(number), after: Lsn(number), last: Lsn(number) };
         let tag = Tag { client: u64::MAX, seq: u64::MAX, ordinal: u32::MAX };
-        meta.body.tags = vec![TagRecord { tag, lsn: Lsn(big) }; CLIENTS_MAX];
-        meta.body.free = vec![(BlockNo(BLOCK_COUNT_MAX - 1), 1); FREE_RANGES_MAX];
-        let read = Meta::decode(&meta.encode()).unwrap();
-        assert_eq!(read.body.segments, meta.body.segments);
-        assert_eq!(read.body.tags, meta.body.tags);
+        let body = MetaBody {
+            checksum: 2,
+            created_ms: u64::MAX,
+            clean: true,
+            folded: Lsn(number),
+            durable: Lsn(number),
+            size: BLOCK_COUNT_MAX * BLOCK_SIZE as u64,
+            base_blocks: BLOCK_COUNT_MAX,
+            next_segment: SegmentId(number),
+            segments: (0..SEGMENTS_MAX).map(record).collect(),
+            epochs: vec![end; EPOCHS_MAX],
+            tags: vec![TagRecord { tag, lsn: Lsn(u64::MAX) }; CLIENTS_MAX],
+            free: vec![(BlockNo(BLOCK_COUNT_MAX - 1), 1); FREE_RANGES_MAX],
+            free_unlisted: BLOCK_COUNT_MAX,
+        };
+        Meta { store: StoreId([1; 16]), seq: number, epoch: Epoch(number), body }
+    }
+
+    #[test]
+    fn the_fullest_meta_fits() {
+        assert_eq!(Meta::decode(&fullest().encode()), Ok(fullest()));
+    }
+
+    #[test]
+    fn one_more_than_the_largest_is_refused() {
+        let wrong: [fn(&mut Meta); 22] = [
+            |meta| meta.seq += 1,
+            |meta| meta.epoch.0 += 1,
+            |meta| meta.body.folded.0 += 1,
+            |meta| meta.body.durable.0 += 1,
+            |meta| meta.body.next_segment.0 += 1,
+            |meta| meta.body.size += 1,
+            |meta| meta.body.base_blocks += 1,
+            |meta| meta.body.free_unlisted += 1,
+            |meta| meta.body.segments.iter_mut().for_each(|one| one.epoch.0 += 1),
+            |meta| meta.body.segments.iter_mut().for_each(|one| one.after.0 += 1),
+            |meta| meta.body.segments.iter_mut().flat_map(|one| &mut one.cut).for_each(|cut| cut.lsn.0 += 1),
+            |meta| meta.body.epochs[7].epoch.0 += 1,
+            |meta| meta.body.epochs[7].after.0 += 1,
+            |meta| meta.body.epochs[7].last.0 += 1,
+            |meta| meta.body.free[7].0.0 += 1,
+            |meta| meta.body.free[7].1 += 1,
+            |meta| meta.body.free[7] = (BlockNo(u64::MAX), 1),
+            |meta| meta.body.epochs.extend_from_within(..1),
+            |meta| meta.body.tags.extend_from_within(..1),
+            |meta| meta.body.free.extend_from_within(..1),
+            |meta| meta.body.checksum = 3,
+            |meta| meta.body.next_segment.0 -= 1,
+        ];
+        for (at, spoil) in wrong.iter().enumerate() {
+            let mut meta = fullest();
+            spoil(&mut meta);
+            assert!(matches!(Meta::decode(&meta.encode()), Err(Flaw::Malformed(_))), "{at}");
+        }
+        // More segments than there may be are never written.
+        let mut body = fullest().body;
+        body.segments.insert(0, SegmentRecord { id: SegmentId(1), ..body.segments[0] });
+        assert_eq!(body.check(), Err(Flaw::Malformed("a list of META is too long")));
+    }
+
+    #[test]
+    fn a_log_has_an_order_and_one_open_end() {
+        let wrong: [fn(&mut Vec<SegmentRecord>); 4] = [
+            |segments| segments.swap(0, 1),
+            |segments| segments[1].id = segments[0].id,
+            |segments| segments[1].after = Lsn(0),
+            |segments| segments[0].cut = None,
+        ];
+        for (at, spoil) in wrong.iter().enumerate() {
+            let mut meta = sample();
+            spoil(&mut meta.body.segments);
+            let flaw = Flaw::Malformed("segments or free blocks of META");
+            assert_eq!(Meta::decode(&meta.encode()), Err(flaw), "{at}");
+        }
+    }
+
+    #[test]
+    fn what_has_to_be_zero_is() {
+        for set in [[6, 6], [44, 44], [6, 44]] {
+            let mut bytes = sample().encode();
+            set.iter().for_each(|at| bytes[*at] = 1);
+            let sum = digest(&bytes[..DIGEST_AT]);
+            Put::new(&mut bytes[DIGEST_AT..]).u64(sum);
+            assert_eq!(Meta::decode(&bytes), Err(Flaw::Malformed("META header")), "{set:?}");
+        }
     }
 
     #[test]

@@ -90,7 +90,7 @@ pub fn impossible_numbers() -> Checked<()> {
         let marker = |area: Area| {
             (0..image.len(area).unwrap_or(0) / PAGE).rev().find_map(|page| {
                 let (group, _) = Group::decode(bytes_of(&image.visible(area, page))).ok()?;
-                group.is_marker().then_some((area, page, group))
+                matches!(group.role, Role::Batch { last: true, .. }).then_some((area, page, group))
             })
         };
         let last = image.segments().into_iter().rev().find_map(|segment| marker(Area::Segment(segment)));
