@@ -311,7 +311,9 @@ mod tests {
             assert_eq!(accepts(|group| group.changes[2] = Change::Trim { block }), wanted);
             assert_eq!(range(BlockNo(0), BlockNo(BLOCK_COUNT_MAX + over)), wanted);
         }
-        assert!(range(BlockNo(5), BlockNo(6)) && !range(BlockNo(5), BlockNo(5)) && !range(BlockNo(5), BlockNo(4)));
+        assert!(
+            range(BlockNo(5), BlockNo(6)) && !range(BlockNo(5), BlockNo(5)) && !range(BlockNo(5), BlockNo(4))
+        );
         assert!(accepts(|group| group.changes = vec![Change::Trim { block: BlockNo(0) }; DESCRIPTORS_MAX]));
     }
 

@@ -154,7 +154,17 @@ mod tests {
         page.entries[167] = BaseEntry::Trimmed { version: Lsn(5), modified_ms: 7 };
         let mut bytes = [0; BLOCK_SIZE];
         page.encode(1, &mut bytes);
-        assert_eq!(SumsPage::decode(&bytes, store, 3, 1), Ok(page));
+        assert_eq!(SumsPage::decode(&bytes, store, 3, 1), Ok(page.clone()));
+        // A time takes 48 bits. What is later than that, in ten thousand years, is the last of them.
+        let timed = |modified_ms| BaseEntry::Trimmed { version: Lsn(5), modified_ms };
+        for (given, kept) in [((1 << 48) - 1, (1 << 48) - 1), (1 << 48, (1 << 48) - 1)] {
+            let mut later = page.clone();
+            later.entries[7] = timed(given);
+            later.encode(1, &mut bytes);
+            let read = SumsPage::decode(&bytes, store, 3, 1).unwrap();
+            assert_eq!(read.entries[7], timed(kept));
+        }
+        page.encode(1, &mut bytes);
         assert!(matches!(SumsPage::decode(&bytes, store, 3, 0), Err(Flaw::Foreign(_))));
         assert!(matches!(SumsPage::decode(&bytes, store, 4, 1), Err(Flaw::Foreign(_))));
         assert!(matches!(SumsPage::decode(&bytes, StoreId([9; 16]), 3, 1), Err(Flaw::Foreign(_))));

@@ -72,12 +72,7 @@ impl Batch {
 
     /// Stages bytes for `block`; the logical size grows to hold it.
     pub(crate) fn put(&mut self, block: BlockNo, bytes: &BlockBytes) {
-        match self.staged.get_mut(&block) {
-            Some(Some(staged)) => **staged = *bytes,
-            _ => {
-                self.staged.insert(block, Some(Box::new(*bytes)));
-            }
-        }
+        self.staged.insert(block, Some(Box::new(*bytes)));
         self.size = self.size.max((block.0 + 1) * BLOCK_SIZE as u64);
     }
 

@@ -132,6 +132,34 @@ mod tests {
     }
 
     #[test]
+    fn only_what_touches_melts_and_only_what_is_listed_goes() {
+        for (start, wanted) in [(6, vec![(1, 6)]), (7, vec![(1, 5), (7, 1)])] {
+            let mut free = list(&[(1, 5)]);
+            free.insert(BlockNo(start), 1);
+            assert_eq!(free.ranges, list(&wanted).ranges, "{start}");
+        }
+        let mut free = list(&[(3, 4)]);
+        free.insert(BlockNo(9), 1);
+        free.remove(BlockNo(8));
+        assert_eq!(free.hint(9).0, [(BlockNo(3), 4), (BlockNo(9), 1)]);
+        free.remove(BlockNo(6));
+        free.remove(BlockNo(3));
+        free.remove(BlockNo(9));
+        assert_eq!(free.hint(9).0, [(BlockNo(4), 2)]);
+    }
+
+    #[test]
+    fn what_finds_no_room_in_the_list_is_counted() {
+        let mut free = FreeList::default();
+        (0..RANGES_MAX as u64).for_each(|at| free.insert(BlockNo(2 * at), 1));
+        assert_eq!((free.ranges.len(), free.unlisted()), (16 * 1024, 0));
+        free.insert(BlockNo(1 << 20), 3);
+        free.insert(BlockNo(1 << 21), 2);
+        assert_eq!((free.ranges.len(), free.unlisted()), (16 * 1024, 5));
+        assert_eq!(free.count(), 16 * 1024 + 5);
+    }
+
+    #[test]
     fn what_a_hint_leaves_out_is_counted() {
         let (listed, unlisted) = list(&[(1, 1), (5, 2), (9, 4)]).hint(1);
         assert_eq!((listed, unlisted), (vec![(BlockNo(1), 1)], 6));

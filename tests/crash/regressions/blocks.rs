@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use datasync::backend::sim::SimDisk;
-use datasync::block::{BlockNo, Durability};
+use datasync::block::{BLOCK_SIZE, BlockBytes, BlockNo, Durability};
+use datasync::error::Result;
 use datasync::format::meta::FREE_RANGES_MAX;
 use datasync::volume::{Volume, Writer};
 
@@ -11,11 +12,14 @@ use super::attack::{holds, put};
 use crate::reference::fill;
 use crate::settings::options;
 
+const PAGE: u64 = BLOCK_SIZE as u64;
+
 /// Each of them, for the planted bugs.
 pub const ALL: &[fn()] = &[
     every_free_block_is_given_out_before_a_store_grows,
     a_free_block_that_was_written_is_not_given_out,
     a_list_of_free_blocks_is_enough_as_long_as_it_lasts,
+    a_transaction_reads_what_it_has_cut_off_as_zeros,
     a_reader_finds_what_is_acknowledged_below_what_is_not,
     versions_that_nobody_can_ask_for_are_forgotten,
 ];
@@ -55,6 +59,11 @@ pub fn every_free_block_is_given_out_before_a_store_grows() {
     let given: BTreeSet<u64> = (0..MANY).map(|_| allocate(&mut writer)).collect();
     assert_eq!(given, holes(MANY).collect());
     assert_eq!(allocate(&mut writer), 2 * MANY, "the one behind the end");
+    for block in given {
+        writer.write(BlockNo(block), &fill(block, 2)).expect("there is space");
+    }
+    writer.commit(Durability::Durable).expect("a healthy medium");
+    assert_eq!(volume.stats().free_blocks, 0);
 }
 
 #[test]
@@ -80,6 +89,33 @@ pub fn a_list_of_free_blocks_is_enough_as_long_as_it_lasts() {
         }
         assert_eq!(disk.reads(), before, "the sums of all blocks were read for nothing");
     }
+}
+
+#[test]
+pub fn a_transaction_reads_what_it_has_cut_off_as_zeros() {
+    let volume = open(&SimDisk::new(1));
+    put(&volume, &[0, 1, 2, 3, 4, 5, 6], 1, Durability::Durable);
+    let mut writer = volume.begin().expect("the slot is free");
+    for block in 4..12 {
+        // More than a transaction keeps in memory.
+        writer.write(BlockNo(block), &fill(block, 2)).expect("there is space");
+    }
+    writer.set_size(2 * PAGE).expect("in memory");
+    writer.write(BlockNo(8), &fill(8, 3)).expect("in memory");
+    // Who wrote each block last; nobody, where it reads as zeros.
+    let stamps = |read: &dyn Fn(BlockNo, &mut BlockBytes) -> Result<()>| {
+        [0, 1, 2, 3, 4, 5, 6, 7, 8].map(|block| {
+            let mut bytes = [0; BLOCK_SIZE];
+            read(BlockNo(block), &mut bytes).expect("in memory or sound");
+            (bytes != [0; BLOCK_SIZE])
+                .then(|| (1..4).find(|stamp| bytes == fill(block, *stamp)).expect("what somebody wrote"))
+        })
+    };
+    let wanted = [Some(1), Some(1), None, None, None, None, None, None, Some(3)];
+    assert_eq!(stamps(&|block, bytes| writer.read(block, bytes)), wanted);
+    writer.commit(Durability::Durable).expect("a healthy medium");
+    let view = volume.snapshot().expect("open");
+    assert_eq!(stamps(&|block, bytes| view.read(block, bytes)), wanted);
 }
 
 #[test]
