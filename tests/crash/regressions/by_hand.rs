@@ -6,6 +6,7 @@ use datasync::backend::{Backend, Source};
 use datasync::block::{BLOCK_SIZE, BlockNo, CommitId, Durability, Epoch, Lsn, SegmentId};
 use datasync::error::ErrorKind;
 use datasync::log::plan::{Address, Area, Effect, Op, Plan};
+use datasync::store::read::Found;
 use datasync::store::recovery::Recovery;
 use datasync::store::{Limits, Setup, Store};
 use datasync::volume::{Outcome, Volume};
@@ -21,6 +22,7 @@ pub const ALL: &[fn()] = &[
     a_log_is_over_its_cap_by_pages_or_by_segments,
     a_view_holds_back_what_ends_above_it,
     a_proof_has_room_until_the_space_is_used_up,
+    bytes_that_are_being_written_are_of_their_own_segment,
     what_is_in_the_log_is_known_until_it_is_folded,
     the_fate_of_every_number_is_known,
 ];
@@ -193,6 +195,25 @@ pub fn a_proof_has_room_until_the_space_is_used_up() {
     }
     let end = memory.len(Area::Segment(SegmentId(1))).expect("memory").expect("it is there");
     assert_eq!(1 + commits, end / BLOCK_SIZE as u64);
+}
+
+#[test]
+pub fn bytes_that_are_being_written_are_of_their_own_segment() {
+    let memory = segments(1);
+    let mut store = opened(&memory);
+    prepare(&memory, &mut store, 8);
+    // The second of these stands on the page of its segment on which an older one has its block.
+    for complete in [true, false] {
+        let mut batch = store.begin().expect("memory");
+        let (_, plan) = store.commit(&mut batch, Durability::Applied, 0);
+        run(&memory, &plan);
+        complete.then(|| store.complete(&plan));
+    }
+    let visible = store.visible();
+    let Found::At(address) = store.find(&memory, BlockNo(1), visible).expect("memory") else {
+        panic!("not in the log")
+    };
+    assert_eq!((address.area, address.offset), (Area::Segment(SegmentId(1)), 2 * BLOCK_SIZE as u64));
 }
 
 #[test]
