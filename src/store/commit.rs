@@ -64,7 +64,7 @@ impl Store {
         };
         let end = active.tail.page.checked_add(pages + 1).expect("segments stay far below 2^32 pages");
         // A log that cannot be folded (a huge transaction, a stuck reader) gets larger segments, not more.
-        let most = self.limits.segment_pages << (self.segments.len() / 16).min(8);
+        let most = self.limits.segment_pages << (self.segments.len() / 16);
         if may_rotate && end > most && active.tail.page > 1 {
             self.check_segment_fits()?;
             return self.rotate().map(Some);

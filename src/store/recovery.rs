@@ -133,7 +133,7 @@ impl Recovery {
             self.keep += 1;
         }
         self.report.given_up_commits = (scan.batches.len() - self.keep) as u64;
-        if self.keep == self.proven && spare == 0 && scan.batches.len() > self.proven {
+        if self.keep == self.proven && spare == 0 {
             return fail(
                 ErrorKind::Full,
                 format!("{}: no space to recover in; free some and open it again", self.setup.name),

@@ -82,14 +82,8 @@ pub(crate) fn relog(
             });
             let marker = matches!(group.role, Role::Batch { last: true, .. });
             let batch_digest = if marker { digest } else { 0 };
-            let again = Group {
-                identity,
-                page: tail_at.page,
-                durable: group.durable,
-                chain: tail_at.chain,
-                batch: batch_digest,
-                ..group
-            };
+            let again =
+                Group { identity, page: tail_at.page, chain: tail_at.chain, batch: batch_digest, ..group };
             let mut header = [0; BLOCK_SIZE];
             tail_at.chain = again.encode(&mut header);
             digest = chain(digest, tail_at.chain);

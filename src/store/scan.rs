@@ -269,8 +269,8 @@ impl Walk<'_> {
         let record = self.meta.body.segments[at];
         let committed = self.scan.committed;
         let later = self.look_behind(&record, stop.page)?;
-        let listed_behind = at + 1 < self.meta.body.segments.len();
-        let ended = stop.page == 0 || record.cut.is_some() || listed_behind;
+        // A segment without a cut is the last one: no META that lists others behind it is decoded.
+        let ended = stop.page == 0 || record.cut.is_some();
         let proven = (ended && !planted(Bug::IgnoreSuccessor))
             || (self.meta.body.durable > committed && !planted(Bug::IgnoreMetaDurable))
             || (later.watermark > committed && !planted(Bug::IgnoreWatermark));
