@@ -1,7 +1,7 @@
 //! Two things beside each other, the schedule forced by the medium.
 //!
 //! Two barriers, of which the first fails: while it is still inside of the medium, another thread seals the
-//! segment (`tests/concurrency/loom.rs` found it). And a read that a fold overtakes.
+//! segment (`tests/concurrency/loom.rs` found it). A read that a fold overtakes, and one beside an append.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, OnceLock};
@@ -201,4 +201,64 @@ pub fn overtaken_read() -> Checked<()> {
     folder.join().expect("no panic").map_err(|error| unexpected(&error))?;
     ensure(told == Err(ErrorKind::Expired), "I14 snapshots", || format!("an expired view says {told:?}"))?;
     ensure(volume.damage().is_empty(), "I7 no false alarm", || format!("{:?}", volume.damage()))
+}
+
+/// A disk on which somebody reads everything before each write into the log is passed on.
+struct Early {
+    disk: SimDisk,
+    volume: OnceLock<Volume>,
+    read: Mutex<Vec<State>>,
+}
+
+struct Late(&'static Early);
+
+impl Source for Late {
+    fn read(&self, area: Area, offset: u64, buf: &mut [u8]) -> Result<usize, Error> {
+        self.0.disk.read(area, offset, buf)
+    }
+
+    fn len(&self, area: Area) -> Result<Option<u64>, Error> {
+        self.0.disk.len(area)
+    }
+
+    fn segments(&self) -> Result<Vec<SegmentId>, Error> {
+        self.0.disk.segments()
+    }
+}
+
+impl Backend for Late {
+    fn apply(&self, op: &Op) -> Result<(), Error> {
+        if let (Op::Write { area: Area::Segment(_), .. }, Some(volume)) = (op, self.0.volume.get()) {
+            let state = volume.snapshot().map(|view| read_state(&view));
+            let state = state.expect("open").map_err(|violation| panic!("{violation}"))?.expect("readable");
+            self.0.read.lock().expect("unpoisoned").push(state);
+        }
+        self.0.disk.apply(op)
+    }
+
+    fn name(&self) -> String {
+        self.0.disk.name()
+    }
+}
+
+/// A commit that waits for nothing is visible at once: who reads it before its bytes are on the medium gets them.
+pub fn read_under_way() -> Checked<()> {
+    let early: &'static Early = Box::leak(Box::new(Early {
+        disk: SimDisk::new(3),
+        volume: OnceLock::new(),
+        read: Mutex::new(Vec::new()),
+    }));
+    let volume = crate::invariants::opens(Volume::open(Late(early), options()))?;
+    assert!(early.volume.set(volume.clone()).is_ok(), "set once");
+    for stamp in 1..4 {
+        let mut writer = volume.begin().map_err(|error| unexpected(&error))?;
+        for block in 0..BLOCKS {
+            writer.write(BlockNo(block), &fill(block, stamp)).map_err(|error| unexpected(&error))?;
+        }
+        writer.commit(Durability::Applied).map_err(|error| unexpected(&error))?;
+        let seen = early.read.lock().expect("unpoisoned").pop();
+        let now = reads(read_state(&snapshot(&volume)?)?)?;
+        ensure(seen.as_ref() == Some(&now), "I6 no wrong data", || format!("{seen:?} was read of {now:?}"))?;
+    }
+    Ok(())
 }

@@ -54,6 +54,7 @@ pub const ALL: &[(&str, fn() -> Checked<()>)] = &[
     ("size_and_content_persist_independently", power::size_and_content),
     ("a_failure_reported_once_is_believed_by_everybody", beside::reported_once),
     ("a_read_that_its_view_did_not_outlive_is_no_damage", beside::overtaken_read),
+    ("what_is_visible_is_readable_while_it_is_written", beside::read_under_way),
     ("recovers_with_zero_free_bytes", media::zero_free_bytes),
     ("zombie_writer_is_fenced_even_after_removal", media::zombie),
     ("hostile_bytes_never_panic_or_overallocate", media::hostile_bytes),
@@ -121,6 +122,7 @@ promises! {
     failed_barrier_poisons_and_is_indeterminate
     a_failure_reported_once_is_believed_by_everybody
     a_read_that_its_view_did_not_outlive_is_no_damage
+    what_is_visible_is_readable_while_it_is_written
     torn_tail_in_a_segment_no_longer_last
     size_and_content_persist_independently
     recovers_with_zero_free_bytes
