@@ -261,12 +261,10 @@ fn judge_survivors(piece: &Piece) -> Result<(), String> {
         let which = names.iter().flat_map(|name| ["--re", name]).chain(["--file", piece.file]);
         cargo_mutants(&again, &which.collect::<Vec<_>>(), tests, seconds)?;
         for outcome in OUTCOMES {
-            let so_far = if outcome == "missed" { Vec::new() } else { piece.lines(outcome) };
-            let all = so_far
-                .iter()
-                .chain(&lines(&again, outcome))
-                .map(|line| format!("{line}\n"))
-                .collect::<String>();
+            let mut all = if outcome == "missed" { Vec::new() } else { piece.lines(outcome) };
+            // Deleted fields of a struct are tried whatever the patterns say.
+            all.extend(lines(&again, outcome).into_iter().filter(|mutant| missed.contains(mutant)));
+            let all: String = all.iter().map(|mutant| format!("{mutant}\n")).collect();
             let path = piece.folder().join("mutants.out").join(format!("{outcome}.txt"));
             std::fs::write(&path, all).map_err(|error| format!("{}: {error}", path.display()))?;
         }
