@@ -85,7 +85,7 @@ pub enum Leaves {
 /// What a barrier that failed did to the pages it should have made durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BarrierFailure {
-    /// Dropped from the cache: reads show the old bytes again.
+    /// Dropped from the cache: reads show the disk's bytes, the old ones, again.
     Drops,
     /// Still dirty: a later barrier would write them.
     KeepsDirty,

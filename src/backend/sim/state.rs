@@ -91,6 +91,13 @@ impl Cell {
         self.mark_clean();
     }
 
+    /// Whoever reads it next reads the disk, not what the cache believed to be there before.
+    fn forget(&mut self) {
+        if !self.pending.is_empty() {
+            (self.pending, self.clean) = (Vec::new(), None);
+        }
+    }
+
     fn mark_clean(&mut self) {
         if let Some(newest) = self.pending.pop() {
             self.pending.clear();
@@ -348,7 +355,7 @@ impl DiskState {
         let Some(file) = self.file_mut(area) else { return };
         match how {
             BarrierFailure::KeepsDirty => return,
-            BarrierFailure::Drops => file.pages.values_mut().for_each(|cell| cell.pending.clear()),
+            BarrierFailure::Drops => file.pages.values_mut().for_each(Cell::forget),
             BarrierFailure::MarksClean => file.pages.values_mut().for_each(Cell::mark_clean),
             BarrierFailure::Spoils => file.pages.values_mut().for_each(Cell::spoil),
             BarrierFailure::ReportsOnce => {

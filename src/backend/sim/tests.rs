@@ -101,6 +101,18 @@ fn failed_barriers_leave_what_their_kind_says() {
 }
 
 #[test]
+fn what_is_dropped_is_read_from_the_disk_again() {
+    let disk = durable_log();
+    for (fill, how) in [(2, BarrierFailure::MarksClean), (3, BarrierFailure::Drops)] {
+        write(&disk, 0, fill, 1);
+        disk.inject(Fault::FailBarrier { nth: 1, how, kind: ErrorKind::Io });
+        disk.apply(&Op::Barrier(LOG)).unwrap_err();
+        disk.heal();
+    }
+    assert_eq!(first_byte(&disk, 0), Some(1), "the cache never had more than one page of it");
+}
+
+#[test]
 fn refusals_strike_at_their_count_and_are_counted() {
     let disk = durable_log();
     let fault =
