@@ -32,20 +32,28 @@ pub const MODELS: &[Subject] = &[
     },
 ];
 
-const LOG: log::Log = log::Log { commits: 2, rotations: 1, folds: 1, pins: 1, crashes: 1, mistake: None };
+const LOG: log::Log =
+    log::Log { commits: 2, rotations: 1, folds: 1, pins: 1, crashes: 1, failures: true, mistake: None };
+/// One recovery in another in a third: all that the proof of META takes.
+pub const PROOFS: log::Log =
+    log::Log { commits: 1, rotations: 0, folds: 0, pins: 0, crashes: 3, failures: true, mistake: None };
 const QUEUE: queue::Queue = queue::Queue { commits: 2, owners: 2, folds: 1, cuts: 1, mistake: None };
 const LEADERS: leader::Leaders = leader::Leaders { clients: 1, requests: 2, owners: 2, mistake: None };
 
 fn log_whole(big: bool) -> Vec<Report> {
     let bounds = if big { log::Log { crashes: 2, ..LOG } } else { LOG };
-    let double = log::Log { commits: 2, rotations: 1, folds: 1, pins: 0, crashes: 2, mistake: None };
+    let double = log::Log { pins: 0, crashes: 2, ..LOG };
     [bounds, double].map(|bounds| explore(&format!("{bounds}"), bounds, Extent::Whole)).into()
 }
 
 fn log_planted() -> Vec<Report> {
-    let pins = |mistake| u8::from(mistake == log::Mistake::FoldIgnoresPins);
-    let with = |mistake| log::Log { pins: pins(mistake), crashes: 2, mistake: Some(mistake), ..LOG };
-    log::Mistake::ALL.map(|m| explore(&format!("{m:?}"), with(m), Extent::UntilBroken)).into()
+    let with = |mistake| match mistake {
+        log::Mistake::ForgetProofOrder => PROOFS,
+        log::Mistake::FoldIgnoresPins => log::Log { crashes: 2, ..LOG },
+        _ => log::Log { pins: 0, crashes: 2, ..LOG },
+    };
+    let planted = |m| log::Log { mistake: Some(m), ..with(m) };
+    log::Mistake::ALL.map(|m| explore(&format!("{m:?}"), planted(m), Extent::UntilBroken)).into()
 }
 
 fn queue_whole(big: bool) -> Vec<Report> {

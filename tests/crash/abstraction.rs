@@ -5,13 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use datasync::backend::sim::{DiskState, bytes_of, mix};
+use datasync::backend::sim::{Cut, DiskState, bytes_of, mix};
 use datasync::block::{BLOCK_SIZE, BlockBytes};
 use datasync::format::group::{Change, Group, Role};
 use datasync::format::meta::{META_BYTES, Meta};
 use datasync::format::segment::SegmentHeader;
 use datasync::log::plan::Area;
-use datasync_models::log::{self as m1, Cell, Medium, View};
+use datasync_models::log::{self as m1, Cell, Fate, Medium, View};
 
 /// A segment: the epoch in its header, and its groups by page.
 pub type Segment = (Option<u64>, BTreeMap<u32, m1::Group>);
@@ -50,6 +50,13 @@ impl Shown {
         Self { entry, meta, segments: disk.segments().into_iter().map(of).collect() }
     }
 
+    /// What the disk has in the files that a reader of the cache sees, whether or not their names are durable.
+    pub fn under_names(disk: &DiskState) -> Self {
+        let mut cut = Cut::default();
+        disk.known_areas().into_iter().for_each(|area| cut.entry(area, usize::MAX));
+        Self::on(&disk.after(&cut))
+    }
+
     /// What one view of the model's medium shows.
     pub fn in_model(medium: &Medium, view: View) -> Self {
         let there = medium.segments.iter().filter(|(_, segment)| view.of(&segment.entry).is_some());
@@ -79,6 +86,37 @@ impl Shown {
         Medium { entry, meta: self.meta.map(durable), segments, base, base_dirty: [false; 2] }
     }
 
+    /// How each unsynced thing of `area` ended on the disk that shows this, in the order of a failed barrier.
+    pub fn fates(&self, medium: &Medium, area: m1::Area) -> Vec<Fate> {
+        let id = match area {
+            m1::Area::Meta => {
+                let copies = medium.meta.iter().zip(&self.meta).filter(|(cell, _)| cell.dirty());
+                return copies.map(|(cell, left)| fate(cell, left.as_ref())).collect();
+            }
+            m1::Area::Segment(id) => id,
+            m1::Area::Base | m1::Area::Sums => return Vec::new(),
+        };
+        let there = (medium.segments.get(&id), self.segments.get(&id));
+        let (Some(segment), Some((header, groups))) = there else { return Vec::new() };
+        let header = segment.header.dirty().then(|| fate(&segment.header, header.as_ref()));
+        let groups = segment.groups.iter().map(|(page, cell)| (cell, groups.get(page)));
+        let groups = groups.filter(|(cell, _)| cell.dirty()).map(|(cell, left)| fate(cell, left));
+        header.into_iter().chain(groups).collect()
+    }
+
+    /// The groups of a segment where `self` is what the cache shows and `disk` what the disk has. No barrier would
+    /// write any of them.
+    pub fn groups_over(&self, disk: &Self, segment: u64) -> BTreeMap<u32, Cell<m1::Group>> {
+        let of =
+            |shown: &Self| shown.segments.get(&segment).map(|(_, groups)| groups.clone()).unwrap_or_default();
+        let (cache, disk) = (of(self), of(disk));
+        let cell = |page| {
+            let (disk, cache) = (disk.get(page).copied(), cache.get(page).copied());
+            (*page, Cell { clean: disk != cache, disk, cache })
+        };
+        cache.keys().chain(disk.keys()).map(cell).collect()
+    }
+
     /// Why no power cut leaves this of `medium`, if that is so: each thing ends as old, new or garbage.
     pub fn impossible(&self, medium: &Medium) -> Option<String> {
         let entry = self.entry.then_some(());
@@ -86,8 +124,8 @@ impl Shown {
             return Some(format!("META's entry is {entry:?}, not one of {:?}", medium.entry));
         }
         for (copy, (cell, left)) in medium.meta.iter().zip(&self.meta).enumerate().filter(|_| self.entry) {
-            let garbage = left.is_none() && cell.unsynced();
-            if !garbage && *left != cell.disk && *left != cell.cache {
+            let garbage = left.is_none() && cell.dirty();
+            if !garbage && *left != cell.disk && (cell.clean || *left != cell.cache) {
                 return Some(format!("META copy {copy} is {left:?}, neither of {cell:?}"));
             }
         }
@@ -97,18 +135,16 @@ impl Shown {
                 return Some(format!("segment {id}: its entry is {there:?}, not one of {:?}", segment.entry));
             }
             let Some((header, groups)) = self.segments.get(id) else { continue };
-            let garbage = header.is_none() && segment.header.unsynced();
-            if !garbage && *header != segment.header.disk && *header != segment.header.cache {
-                return Some(format!(
-                    "segment {id}: its header is {header:?}, not one of {:?}",
-                    segment.header
-                ));
+            let of = &segment.header;
+            let garbage = header.is_none() && of.dirty();
+            if !garbage && *header != of.disk && (of.clean || *header != of.cache) {
+                return Some(format!("segment {id}: its header is {header:?}, not one of {of:?}"));
             }
             for (page, cell) in segment.groups.iter().filter(|_| *header == segment.header.cache) {
                 let left = groups.get(page);
                 let may_be = |group: &m1::Group| {
                     let new = cell.cache.map(|new| m1::Group { whole: group.whole, ..new });
-                    cell.disk == Some(*group) || (cell.unsynced() && new == Some(*group))
+                    cell.disk == Some(*group) || (cell.dirty() && new == Some(*group))
                 };
                 if !left.map_or(cell.disk.is_none(), may_be) {
                     return Some(format!("segment {id} page {page}: {left:?}, not one of {cell:?}"));
@@ -117,6 +153,15 @@ impl Shown {
         }
         let unknown = self.segments.keys().find(|id| !medium.segments.contains_key(id));
         unknown.map(|id| format!("segment {id} comes from nowhere"))
+    }
+}
+
+/// How `cell` ended if `left` is on the disk.
+fn fate<T: PartialEq>(cell: &Cell<T>, left: Option<&T>) -> Fate {
+    match left {
+        left if left == cell.cache.as_ref() => Fate::New,
+        left if left == cell.disk.as_ref() => Fate::Old,
+        _ => Fate::Garbage,
     }
 }
 

@@ -12,7 +12,7 @@ use datasync::format::meta::{META_BYTES, Meta};
 use datasync::format::segment::SegmentHeader;
 use datasync::log::plan::{Area, Op};
 use datasync::volume::Volume;
-use datasync_models::log::{self as m1, Kind, Op as Action, View};
+use datasync_models::log::{self as m1, Failure, Kind, Op as Action, View};
 
 use crate::abstraction::{Shown, groups_of, meta_of};
 use crate::invariants::{Checked, Violation, ensure};
@@ -39,26 +39,41 @@ impl Replay {
             Fault::FailBarrier { how, .. } if fired > 0 => Some(how),
             _ => None,
         });
-        for Moment { op, done, .. } in disk.take_trace() {
+        for Moment { op, done, state } in disk.take_trace() {
             match (op, failed) {
                 (Some(op), _) if done => self.op(&op)?,
-                (Some(Op::Barrier(area)), Some(how)) => self.barrier_failed(area, how)?,
+                (Some(Op::Barrier(area)), Some(how)) => self.barrier_failed(area, how, &state)?,
                 _ => {}
             }
         }
         Ok(())
     }
 
-    /// From here on nobody writes but who opens the store anew: M1 holds the poisoned volume to that.
-    fn barrier_failed(&mut self, area: Area, how: BarrierFailure) -> Checked<()> {
-        match how {
-            BarrierFailure::MarksClean => self.act(Action::FailBarrier(area_of(area))),
-            BarrierFailure::KeepsDirty => {
-                *self.counts.entry("failed barrier, still dirty").or_default() += 1;
-                self.act(Action::Die)
-            }
-            other => self.fail(&format!("what {other:?} leaves is not in M1")),
+    /// From here on nobody writes but who opens the store anew: M1 holds the poisoned volume to that. What is left
+    /// has to be what M1 says of such a failure; where each thing ends for itself, the disk says how it ended.
+    fn barrier_failed(&mut self, area: Area, how: BarrierFailure, disk: &DiskState) -> Checked<()> {
+        let area = area_of(area);
+        let (cache, left) = (Shown::on(disk), Shown::under_names(disk));
+        let failure = match how {
+            BarrierFailure::Drops => Failure::Drops,
+            BarrierFailure::KeepsDirty => Failure::KeepsDirty,
+            BarrierFailure::MarksClean => Failure::MarksClean,
+            BarrierFailure::ReportsOnce => Failure::ReportsOnce(left.fates(&self.state.medium, area)),
+            BarrierFailure::Spoils => Failure::Spoils,
+        };
+        let anew = |id| self.state.medium.segments.get(&id).is_some_and(|segment| segment.header.dirty());
+        let earlier = match area {
+            m1::Area::Segment(id) if how == BarrierFailure::Drops && anew(id) => Some(id),
+            _ => None,
+        };
+        self.act(Action::FailBarrier(area, failure))?;
+        // What an earlier life left in a segment that was begun anew, and M1 forgot then, is there again.
+        if let Some(id) = earlier {
+            let groups = cache.groups_over(&left, id);
+            self.state.medium.segments.entry(id).and_modify(|segment| segment.groups = groups);
         }
+        self.agrees(&cache, View::Cache)?;
+        self.agrees(&Shown::on(&disk.after(&Cut::default())), View::Disk)
     }
 
     fn op(&mut self, op: &Op) -> Checked<()> {
@@ -254,7 +269,13 @@ fn name(action: &Action) -> &'static str {
         Action::WriteBase(_) => "base",
         Action::FoldNothing => "fold of nothing",
         Action::Barrier(_) => "barrier",
-        Action::FailBarrier(_) => "failed barrier",
+        Action::FailBarrier(_, how) => match how {
+            Failure::Drops => "barrier drops",
+            Failure::KeepsDirty => "barrier keeps dirty",
+            Failure::MarksClean => "barrier marks clean",
+            Failure::ReportsOnce(_) => "barrier reports once",
+            Failure::Spoils => "barrier spoils",
+        },
         Action::BarrierDirectory => "directory barrier",
         Action::Remove(_) => "remove",
         Action::Open => "open",

@@ -4,59 +4,10 @@ use std::fmt;
 
 use stateright::{Model, Property};
 
+use super::mistake::Mistake;
 use super::power::cut;
 use super::recovery::{Recovered, View};
-use super::{Area, Group, Kind, Life, Meta, Op, Rule, State};
-
-/// A deliberate mistake.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Mistake {
-    /// A commit is acknowledged before its barrier.
-    AcknowledgeEarly,
-    /// A header carries a durable number that is not durable yet.
-    WatermarkEarly,
-    /// A rotation does not make the old segment durable.
-    SkipOldBarrier,
-    /// A rotation does not make the new segment durable.
-    SkipNewBarrier,
-    /// A segment's directory entry is not made durable.
-    SkipEntryBarrier,
-    /// META is always written into the same slot.
-    SameSlot,
-    /// A fold does not make the base durable.
-    SkipBaseBarrier,
-    /// A fold removes segments before META is durable.
-    RemoveEarly,
-    /// Recovery believes a META it has only read.
-    SkipProof,
-    /// Recovery takes every commit it can read for durable.
-    SkipRelog,
-    /// Recovery does not make what it wrote again durable before it cuts the original off.
-    SkipRelogBarrier,
-    /// A fold goes past the oldest read view.
-    FoldIgnoresPins,
-    /// The directory entry of a new store is not made durable.
-    SkipStoreEntry,
-}
-
-impl Mistake {
-    /// All of them.
-    pub const ALL: [Self; 13] = [
-        Self::AcknowledgeEarly,
-        Self::WatermarkEarly,
-        Self::SkipOldBarrier,
-        Self::SkipNewBarrier,
-        Self::SkipEntryBarrier,
-        Self::SameSlot,
-        Self::SkipBaseBarrier,
-        Self::RemoveEarly,
-        Self::SkipProof,
-        Self::SkipRelog,
-        Self::SkipRelogBarrier,
-        Self::FoldIgnoresPins,
-        Self::SkipStoreEntry,
-    ];
-}
+use super::{Area, Cell, Failure, Fate, Group, Kind, Life, Medium, Meta, Op, Rule, State};
 
 /// The bounds of the model.
 #[derive(Clone, Copy, Debug)]
@@ -71,6 +22,8 @@ pub struct Log {
     pub pins: u8,
     /// Crashes, of the process or of the power.
     pub crashes: u8,
+    /// Barriers fail in every way; without this they only leave the old on the disk and the new in the cache.
+    pub failures: bool,
     /// What is wrong with it.
     pub mistake: Option<Mistake>,
 }
@@ -110,8 +63,11 @@ pub enum Step {
     Folding,
     /// The process dies.
     Die,
-    /// A barrier of META, or of the last segment, fails; the process gives up.
-    Fail(Area),
+    /// A barrier fails, and its things are dropped from the cache; the process gives up.
+    Drop(Area),
+    /// A barrier fails, and the cache goes on showing its things; the number says, three ways for each, what the
+    /// disk has. (One that fails and keeps them dirty is the death of the process.)
+    Fail(Area, usize),
     /// Power is cut; the number says, three ways for each unsynced thing, what is left.
     Cut(u32),
     Open,
@@ -187,7 +143,7 @@ impl Log {
         ops.extend(meta.segments.iter().map(|(id, _)| Op::Barrier(Area::Segment(*id))));
         ops.push(Op::BarrierDirectory);
         if !self.has(Mistake::SkipProof) {
-            ops.extend(proof(core, &mut meta));
+            ops.extend(self.proof(core, &mut meta));
         }
         (meta.seq, meta.epoch) = (meta.seq + 1, meta.epoch + 1);
         let proven = if self.has(Mistake::SkipRelog) { found.last() } else { found.proven };
@@ -223,6 +179,24 @@ impl Log {
         let there = core.medium.segments.iter().filter(|(_, segment)| segment.entry.cache.is_some());
         ops.extend(there.filter(|(id, _)| !listed(id)).map(|(id, _)| Op::Remove(*id)));
         ops
+    }
+
+    /// The winning META once more where it is, copy by copy (`src/store/publish.rs: prove_ops`).
+    fn proof(&self, core: &State, meta: &mut Meta) -> Vec<Op> {
+        let slot = (meta.seq % 2) as usize * 2;
+        let first_of = |seq: u64| (seq / 2 % 2) as usize;
+        let seq_of = |copy: usize| core.medium.meta[slot + copy].cache.as_ref().map(|meta| meta.seq);
+        let first = match (seq_of(0), seq_of(1)) {
+            (None, _) => 0,
+            (_, None) => 1,
+            (one, other) if one == other && self.has(Mistake::ForgetProofOrder) => 0,
+            (one, other) if one == other => 1 - first_of(meta.seq),
+            (one, _) => usize::from(one != Some(meta.seq)),
+        };
+        meta.seq += 2;
+        meta.seq += if first_of(meta.seq) == first { 0 } else { 2 };
+        let copy = |copy: usize| Op::WriteMeta { copies: vec![slot + copy], meta: meta.clone() };
+        vec![copy(first), Op::Barrier(Area::Meta), copy(1 - first), Op::Barrier(Area::Meta)]
     }
 
     fn apply(&self, scene: &mut Scene, op: &Op) {
@@ -297,21 +271,40 @@ fn group(lsn: u64, stamp: u64, watermark: u64) -> Group {
     Group { lsn, stamp, kind: Kind::Marker, first: true, watermark, pages: 1, whole: true }
 }
 
-/// The winning META once more where it is, copy by copy (`src/store/publish.rs: prove_ops`).
-fn proof(core: &State, meta: &mut Meta) -> Vec<Op> {
-    let slot = (meta.seq % 2) as usize * 2;
-    let first_of = |seq: u64| (seq / 2 % 2) as usize;
-    let seq_of = |copy: usize| core.medium.meta[slot + copy].cache.as_ref().map(|meta| meta.seq);
-    let first = match (seq_of(0), seq_of(1)) {
-        (None, _) => 0,
-        (_, None) => 1,
-        (one, other) if one == other => 1 - first_of(meta.seq),
-        (one, _) => usize::from(one != Some(meta.seq)),
-    };
-    meta.seq += 2;
-    meta.seq += if first_of(meta.seq) == first { 0 } else { 2 };
-    let copy = |copy: usize| Op::WriteMeta { copies: vec![slot + copy], meta: meta.clone() };
-    vec![copy(first), Op::Barrier(Area::Meta), copy(1 - first), Op::Barrier(Area::Meta)]
+/// What only some ways to fail lead to.
+fn failures() -> [Property<Log>; 2] {
+    [
+        Property::sometimes(
+            "of two META copies that look alike one is garbage on the disk",
+            |_, scene: &Scene| {
+                let slots = scene.core.medium.meta.chunks(2);
+                let alike = slots.filter(|slot| slot[0].cache == slot[1].cache && slot[0].cache.is_some());
+                let spoilt = |slot: &[Cell<Meta>]| slot.iter().any(|copy| copy.clean && copy.disk.is_none());
+                // The first META of a slot is written over nothing.
+                let mut again = alike.filter(|slot| slot[0].cache.as_ref().is_some_and(|meta| meta.seq > 2));
+                scene.core.life.is_some() && scene.used[CRASH] == 1 && again.any(spoilt)
+            },
+        ),
+        Property::sometimes(
+            "a commit is gone that a process saw, and the power was never cut",
+            // What is left of a fold that has not come to its barrier would be gone too.
+            |_, scene: &Scene| scene.used[CRASH] == 1 && scene.seen[0] && scene.core.medium.base.dirty(),
+        ),
+    ]
+}
+
+/// The areas where a barrier has something to do, and how much.
+fn dirty(medium: &Medium) -> impl Iterator<Item = (Area, usize)> {
+    let segments = medium.segments.keys().map(|id| Area::Segment(*id));
+    let areas = [Area::Meta, Area::Base].into_iter().chain(segments);
+    areas.map(|area| (area, medium.dirty(area))).filter(|(_, things)| *things > 0)
+}
+
+/// Lets a barrier of `area` fail; the digits of `number` say how each thing ends on the disk.
+fn fail(medium: &Medium, area: Area, number: usize) -> Op {
+    let digits = (0..).map_while(|at| number.checked_div(3_usize.pow(at)));
+    let fates = digits.take(medium.dirty(area)).map(|rest| Fate::ALL[rest % 3]);
+    Op::FailBarrier(area, Failure::ReportsOnce(fates.collect()))
 }
 
 impl Model for Log {
@@ -334,8 +327,11 @@ impl Model for Log {
         };
         if scene.used[CRASH] < self.crashes {
             steps.push(Step::Die);
-            steps.push(Step::Fail(Area::Meta));
-            steps.extend(life.meta.segments.last().map(|(id, _)| Step::Fail(Area::Segment(*id))));
+            for (area, things) in dirty(&scene.core.medium) {
+                steps.extend(self.failures.then_some(Step::Drop(area)));
+                let ways = if self.failures { 3_usize.pow(things.min(4) as u32) } else { 1 };
+                steps.extend((0..ways).map(|way| Step::Fail(area, way)));
+            }
             let unsynced = cut(&mut scene.core.clone(), None).min(6);
             steps.extend((0..3_u32.pow(unsynced)).map(Step::Cut));
         }
@@ -354,12 +350,15 @@ impl Model for Log {
         let life = last.core.life.clone();
         match (step, life) {
             (Step::Open, _) => self.open(&mut scene),
-            (Step::Die | Step::Cut(_) | Step::Fail(_), _) => {
+            (Step::Die | Step::Cut(_) | Step::Drop(_) | Step::Fail(..), _) => {
                 scene.used[CRASH] += 1;
                 (scene.plan, scene.fold) = (Vec::new(), Vec::new());
-                if let Step::Fail(area) = step {
-                    let _ = scene.core.perform(&Op::FailBarrier(area));
-                }
+                let failure = match step {
+                    Step::Drop(area) => Op::FailBarrier(area, Failure::Drops),
+                    Step::Fail(area, way) => fail(&scene.core.medium, area, way),
+                    _ => Op::Die,
+                };
+                let _ = scene.core.perform(&failure);
                 scene.core.life = None;
                 if let Step::Cut(fates) = step {
                     cut(&mut scene.core, Some(fates));
@@ -435,6 +434,9 @@ impl Model for Log {
                     && scene.core.life.as_ref().is_some_and(|life| !life.recovering && life.committed > 1)
             }),
         ];
+        if self.failures {
+            properties.extend(failures());
+        }
         if self.pins > 0 {
             properties.push(Property::sometimes(
                 "a read view holds back a fold that would take all",

@@ -10,6 +10,9 @@
 
 #[cfg(feature = "checker")]
 mod checker;
+mod failure;
+#[cfg(feature = "checker")]
+mod mistake;
 #[cfg(feature = "checker")]
 mod power;
 mod recovery;
@@ -18,7 +21,10 @@ mod rules;
 use std::collections::BTreeMap;
 
 #[cfg(feature = "checker")]
-pub use checker::{Log, Mistake};
+pub use checker::Log;
+pub use failure::{Failure, Fate};
+#[cfg(feature = "checker")]
+pub use mistake::Mistake;
 pub use recovery::{Flaw, Recovered, View};
 pub use rules::Rule;
 
@@ -85,10 +91,16 @@ impl<T> Default for Cell<T> {
 }
 
 impl<T: Clone + PartialEq> Cell<T> {
-    /// Whether a power cut could change it.
+    /// Whether the disk has something else than the cache shows.
     #[must_use]
     pub fn unsynced(&self) -> bool {
         self.disk != self.cache
+    }
+
+    /// Whether a barrier would write it, and a power cut in the middle of that could tear it.
+    #[must_use]
+    pub fn dirty(&self) -> bool {
+        self.unsynced() && !self.clean
     }
 
     fn flush(&mut self) {
@@ -99,10 +111,6 @@ impl<T: Clone + PartialEq> Cell<T> {
 
     fn write(&mut self, value: Option<T>) {
         (self.cache, self.clean) = (value, false);
-    }
-
-    fn fail(&mut self) {
-        self.clean |= self.unsynced();
     }
 }
 
@@ -208,8 +216,8 @@ pub enum Op {
     FoldNothing,
     /// A barrier.
     Barrier(Area),
-    /// A barrier that fails: what is unsynced there is believed clean, and nobody writes any more but who opens.
-    FailBarrier(Area),
+    /// A barrier that fails: nobody writes any more but who opens.
+    FailBarrier(Area, Failure),
     /// A barrier on creations and removals.
     BarrierDirectory,
     /// A segment's file is removed.

@@ -62,7 +62,7 @@ impl State {
             Op::Open
             | Op::CreateStore
             | Op::Barrier(_)
-            | Op::FailBarrier(_)
+            | Op::FailBarrier(..)
             | Op::BarrierDirectory
             | Op::Pin(_)
             | Op::Die => Ok(()),
@@ -130,17 +130,8 @@ impl State {
         match op {
             Op::Open => return self.open(),
             Op::Die => self.life = None,
-            Op::FailBarrier(area) => {
-                match area {
-                    Area::Meta => self.medium.meta.iter_mut().for_each(Cell::fail),
-                    Area::Segment(id) => {
-                        if let Some(segment) = self.medium.segments.get_mut(id) {
-                            segment.header.fail();
-                            segment.groups.values_mut().for_each(Cell::fail);
-                        }
-                    }
-                    Area::Base | Area::Sums => self.medium.base.fail(),
-                }
+            Op::FailBarrier(area, failure) => {
+                self.medium.fail(*area, failure);
                 self.life = None;
             }
             Op::CreateStore => self.medium.entry.write(Some(())),
@@ -202,9 +193,10 @@ impl State {
         let (_, hi) = self.medium.base.cache.unwrap_or_default();
         self.medium.base.write(Some((target, hi.max(target))));
         self.medium.base_dirty[usize::from(area == Area::Sums)] = true;
-        // Until both are durable the disk has something in between.
+        // Until both are durable the disk has something in between. A fold that is done again may tear what the
+        // first one made durable: only what META has dropped from the log is never written.
         let disk: Base = self.medium.base.disk.unwrap_or_default();
-        self.medium.base.disk = Some((disk.0, disk.1.max(target)));
+        self.medium.base.disk = Some((disk.0.min(life.meta.folded), disk.1.max(target)));
     }
 
     fn barrier(&mut self, area: Area) {
