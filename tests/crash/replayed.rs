@@ -301,7 +301,7 @@ fn whatever_the_store_does_the_model_of_the_log_allows() {
 }
 
 /// Bugs in the order of ops, in what META says and in what is folded: those that the replay has to notice by itself.
-const NOTICED: [Bug; 32] = [
+const NOTICED: [Bug; 40] = [
     Bug::SkipCommitBarrier,
     Bug::AcknowledgeEarly,
     Bug::SkipRotationBarrier,
@@ -334,6 +334,14 @@ const NOTICED: [Bug; 32] = [
     Bug::SkipBaseBarrier,
     Bug::RemoveBeforeClose,
     Bug::SkipPoison,
+    Bug::RetryBarrier,
+    Bug::SkipMetaProof,
+    Bug::SkipRelog,
+    Bug::WatermarkTooEarly,
+    Bug::CommitWithoutMarker,
+    Bug::ReuseAbandonedNumber,
+    Bug::FoldOpenBatch,
+    Bug::SkipSecondBarrier,
 ];
 
 /// Short runs with `bug` in the store; only what the model itself notices counts.
