@@ -8,7 +8,6 @@
 
 use super::file::{Level, MainFile, Source, pieces};
 use super::header;
-use super::supers::Under;
 use crate::block::{BLOCK_SIZE, BlockBytes, CommitId};
 use crate::error::{Error, ErrorKind, Result, fail};
 use crate::planted::{Bug, planted};
@@ -22,13 +21,17 @@ pub(super) struct Writing {
     /// SQLite wrote something since the last commit.
     pub(super) touched: bool,
     /// A commit was made before SQLite's own, which neither phase two has confirmed yet nor another taken back.
-    pub(super) early: Option<Under>,
+    pub(super) early: bool,
+    /// Why a write, or a part of a transaction over several files, was refused. Nothing was written since.
+    refused: Option<ErrorKind>,
+    /// This part of a transaction over several files was refused: nothing but a rollback can follow.
+    failed: bool,
 }
 
 impl Writing {
     pub(super) fn new(writer: Writer) -> Self {
         let size = writer.size();
-        Self { writer, size, touched: false, early: None }
+        Self { writer, size, touched: false, early: false, refused: None, failed: false }
     }
 
     /// Gives up what is staged and keeps the slot.
@@ -36,11 +39,19 @@ impl Writing {
         self.writer.abandon()?;
         self.size = self.writer.size();
         self.touched = false;
+        self.refused = None;
+        self.failed = false;
         Ok(())
     }
 
     fn write(&mut self, bytes: &[u8], offset: u64) -> Result<()> {
         self.touched = true;
+        let done = self.stage(bytes, offset);
+        self.refused = done.as_ref().err().map(Error::kind);
+        done
+    }
+
+    fn stage(&mut self, bytes: &[u8], offset: u64) -> Result<()> {
         let mut spare: Option<Box<BlockBytes>> = None;
         for piece in pieces(offset, bytes.len()) {
             let part = &bytes[piece.at..piece.at + piece.len];
@@ -60,6 +71,7 @@ impl Writing {
 
     fn truncate(&mut self, bytes: u64) -> Result<()> {
         self.touched = true;
+        self.refused = None;
         if bytes < self.size {
             // What that leaves of the last block reads as zeros if the file grows again.
             self.writer.set_size(bytes)?;
@@ -91,7 +103,9 @@ impl MainFile {
         let bytes = copy.as_deref().unwrap_or(bytes);
         self.batch()?;
         if self.header.only_counts(bytes, offset, self.cached) {
-            self.batch()?.touched = true;
+            let writing = self.batch()?;
+            writing.touched = true;
+            writing.refused = None;
         } else {
             self.header.changes(offset);
             self.batch()?.write(bytes, offset)?;
@@ -113,24 +127,68 @@ impl MainFile {
     /// SQLite is about to sync: the space is reserved now, while running out of it harms nothing. With a
     /// super-journal, and for what undoes such a commit, this is the last moment at which SQLite listens.
     ///
+    /// Returns what was refused before, of which SQLite has to hear once more: it has not rolled it back.
+    ///
     /// # Errors
     /// `Full`: nothing of the transaction was written. Else as [`MainFile::commit`].
-    pub(super) fn before_sync(&mut self, super_journal: Option<&str>) -> Result<()> {
+    pub(super) fn before_sync(&mut self, super_journal: Option<&str>) -> Result<Option<ErrorKind>> {
         self.store().alive()?;
-        let Some(writing) = self.writing.as_mut().filter(|writing| writing.touched) else { return Ok(()) };
+        if super_journal.is_some() && !planted(Bug::IgnoreSuperJournal) {
+            let done = self.commit_early();
+            if let (Err(error), Some(writing)) = (&done, &mut self.writing) {
+                writing.refused = Some(error.kind());
+                writing.failed = true;
+            }
+            return done.map(|()| None);
+        }
+        let refused = self.rolled_back()?;
+        let Some(writing) = self.writing.as_mut().filter(|writing| writing.touched) else {
+            return Ok(refused);
+        };
         writing.settle_size()?;
-        let super_journal = super_journal.filter(|_| !planted(Bug::IgnoreSuperJournal));
-        match super_journal {
-            // Should another file fail, this one must not lack the space to be as it was.
-            Some(_) => writing.writer.reserve_with_undo()?,
-            None if writing.early.is_none() => return writing.writer.reserve(),
-            None => {}
+        if !writing.early {
+            writing.writer.reserve()?;
+            return Ok(None);
         }
         self.commit_batch(true)?;
         if let Some(writing) = &mut self.writing {
-            writing.early = super_journal.map(Under::new);
+            writing.early = false;
+        }
+        Ok(None)
+    }
+
+    /// The commit of a part of a transaction over several files.
+    fn commit_early(&mut self) -> Result<()> {
+        let Some(writing) = self.writing.as_mut().filter(|writing| writing.touched) else { return Ok(()) };
+        writing.settle_size()?;
+        // Should another file fail, this one must not lack the space to be as it was.
+        writing.writer.reserve_with_undo()?;
+        self.commit_batch(true)?;
+        if let Some(writing) = &mut self.writing {
+            writing.early = true;
         }
         Ok(())
+    }
+
+    /// Gives up a batch that was refused, now that SQLite has rolled it back: what it wrote is what the store has, and
+    /// no space is needed for that.
+    ///
+    /// But it has not if it did not write. It takes its transaction for committed if the super-journal is gone,
+    /// removed by a plain file's rollback; and its cache keeps what was refused, but for an error now.
+    fn rolled_back(&mut self) -> Result<Option<ErrorKind>> {
+        let Some(writing) = &mut self.writing else { return Ok(None) };
+        if writing.early && !writing.touched {
+            return Err(self.left_behind());
+        }
+        let refused = writing.refused.take();
+        if refused.is_some() || writing.failed {
+            writing.abandon()?;
+            self.header.forget();
+        }
+        if refused.is_some() {
+            self.header.moved();
+        }
+        Ok(refused)
     }
 
     /// SQLite syncs: what had to be done for it is done.
@@ -149,8 +207,8 @@ impl MainFile {
     pub(super) fn commit(&mut self) -> Result<()> {
         self.store().alive()?;
         let Some(writing) = &mut self.writing else { return Ok(()) };
-        let early = writing.early.take();
-        self.commit_batch(early.is_some() || self.mode.exclusive)
+        let early = std::mem::take(&mut writing.early);
+        self.commit_batch(early || self.mode.exclusive)
     }
 
     /// The error of a transaction over several files that failed, though its part in this one is committed.

@@ -236,7 +236,7 @@ impl MainFile {
                 if writing.touched {
                     self.header.forget();
                 }
-                if writing.early.is_some() {
+                if writing.early {
                     left = Err(self.left_behind());
                 }
             }
@@ -298,7 +298,7 @@ impl MainFile {
     /// SQLite looks whether its cache is good, which it does only where a transaction begins. What is staged
     /// now was given up without an unlock, as happens in exclusive mode: after an error, or without a journal.
     fn begin_again(&mut self) -> Result<()> {
-        if self.writing.as_ref().is_some_and(|writing| writing.early.is_some()) {
+        if self.writing.as_ref().is_some_and(|writing| writing.early) {
             return Err(self.left_behind());
         }
         if let Some(writing) = &mut self.writing

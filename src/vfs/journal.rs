@@ -5,6 +5,7 @@
 //! need as much memory as it has pages.
 
 use super::ffi::TempFile;
+use super::supers::Under;
 use crate::error::Result;
 
 const CHUNK: usize = 64 << 10;
@@ -13,12 +14,19 @@ const CHUNK: usize = 64 << 10;
 const SPILL_BYTES: u64 = 16 << 20;
 
 /// The journal of one connection.
-pub(super) enum Journal {
+#[derive(Default)]
+pub(super) struct Journal {
+    kept: Kept,
+    /// The super-journal that it names.
+    under: Option<Under>,
+}
+
+enum Kept {
     Memory { chunks: Vec<Box<[u8; CHUNK]>>, size: u64 },
     Spilled(TempFile),
 }
 
-impl Default for Journal {
+impl Default for Kept {
     fn default() -> Self {
         Self::Memory { chunks: Vec::new(), size: 0 }
     }
@@ -30,8 +38,8 @@ impl Journal {
     /// # Errors
     /// `Io` from the temporary file of a large journal.
     pub(super) fn read(&mut self, buf: &mut [u8], offset: u64) -> Result<usize> {
-        match self {
-            Self::Memory { chunks, size } => {
+        match &mut self.kept {
+            Kept::Memory { chunks, size } => {
                 let there = size.saturating_sub(offset).min(buf.len() as u64);
                 let there = usize::try_from(there).expect("no longer than the buffer");
                 for (at, len, chunk, within) in pieces(offset, there) {
@@ -39,7 +47,7 @@ impl Journal {
                 }
                 Ok(there)
             }
-            Self::Spilled(file) => file.read(buf, offset),
+            Kept::Spilled(file) => file.read(buf, offset),
         }
     }
 
@@ -49,11 +57,12 @@ impl Journal {
     /// `Io` or `Full` from the temporary file of a large journal.
     pub(super) fn write(&mut self, bytes: &[u8], offset: u64) -> Result<()> {
         let end = offset.saturating_add(bytes.len() as u64);
+        self.under = Under::written(bytes).or(self.under.take());
         if end > SPILL_BYTES {
             self.spill()?;
         }
-        match self {
-            Self::Memory { chunks, size } => {
+        match &mut self.kept {
+            Kept::Memory { chunks, size } => {
                 let needed = usize::try_from(end).expect("within SPILL_BYTES").div_ceil(CHUNK);
                 while chunks.len() < needed {
                     chunks.push(Box::new([0; CHUNK]));
@@ -64,7 +73,7 @@ impl Journal {
                 *size = end.max(*size);
                 Ok(())
             }
-            Self::Spilled(file) => file.write(bytes, offset),
+            Kept::Spilled(file) => file.write(bytes, offset),
         }
     }
 
@@ -73,8 +82,11 @@ impl Journal {
     /// # Errors
     /// `Io` from the temporary file of a large journal.
     pub(super) fn truncate(&mut self, bytes: u64) -> Result<()> {
-        match self {
-            Self::Memory { chunks, size } => {
+        if bytes == 0 {
+            self.under = None;
+        }
+        match &mut self.kept {
+            Kept::Memory { chunks, size } => {
                 if bytes < *size {
                     *size = bytes;
                     let kept = usize::try_from(bytes).expect("within SPILL_BYTES");
@@ -87,7 +99,7 @@ impl Journal {
                 }
                 Ok(())
             }
-            Self::Spilled(file) => file.truncate(bytes),
+            Kept::Spilled(file) => file.truncate(bytes),
         }
     }
 
@@ -96,14 +108,14 @@ impl Journal {
     /// # Errors
     /// `Io` from the temporary file of a large journal.
     pub(super) fn size(&mut self) -> Result<u64> {
-        match self {
-            Self::Memory { size, .. } => Ok(*size),
-            Self::Spilled(file) => file.size(),
+        match &mut self.kept {
+            Kept::Memory { size, .. } => Ok(*size),
+            Kept::Spilled(file) => file.size(),
         }
     }
 
     fn spill(&mut self) -> Result<()> {
-        if let Self::Memory { chunks, size } = self {
+        if let Kept::Memory { chunks, size } = &mut self.kept {
             let mut file = TempFile::create()?;
             let mut left = usize::try_from(*size).expect("within SPILL_BYTES");
             for (at, chunk) in chunks.iter().enumerate() {
@@ -111,7 +123,7 @@ impl Journal {
                 file.write(&chunk[..len], (at * CHUNK) as u64)?;
                 left -= len;
             }
-            *self = Self::Spilled(file);
+            self.kept = Kept::Spilled(file);
         }
         Ok(())
     }
@@ -151,7 +163,7 @@ mod tests {
             journal.write(&bytes, at).unwrap();
             at += 500_003;
         }
-        assert!(matches!(journal, Journal::Spilled(_)));
+        assert!(matches!(journal.kept, Kept::Spilled(_)));
         assert_eq!(journal.size().unwrap(), model.len() as u64);
         let mut read = vec![0; model.len() + 10];
         assert_eq!(journal.read(&mut read, 0).unwrap(), model.len());

@@ -128,12 +128,17 @@ fn when_the_second_of_two_stores_is_full_the_first_is_as_it_was() {
 
 /// A connection with two stores in memory attached: `a` with so many rows in `t`, and `b` with an empty `u`.
 fn beside(place: &Place, options: Options, rows: u32) -> (Connection, Database, [Memory; 2]) {
+    beside_on(datasync::open(place.path("main")).unwrap(), options, rows)
+}
+
+fn beside_on(connection: Connection, options: Options, rows: u32) -> (Connection, Database, [Memory; 2]) {
     let media = [Memory::new(), Memory::new()];
     let open =
         |medium: &Memory, options| Database::over(Volume::open(medium.clone(), options).unwrap()).unwrap();
     let (a, b) = (open(&media[0], options), open(&media[1], Options::new().background(false)));
-    let connection = datasync::open(place.path("main")).unwrap();
-    run(&connection, &format!("ATTACH '{}' AS a; ATTACH '{}' AS b", a.name(), b.name()));
+    for (schema, name) in [("a", a.name()), ("b", b.name())] {
+        run(&connection, &format!("ATTACH 'file:{name}?vfs=datasync' AS {schema}"));
+    }
     run(&connection, "CREATE TABLE a.t(x, y); CREATE TABLE b.u(y)");
     let many = format!("WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < {rows})");
     run(&connection, &format!("{many} INSERT INTO t SELECT x, zeroblob(3000) FROM n"));
@@ -193,6 +198,41 @@ fn what_cannot_be_taken_back_in_the_first_of_two_stores_is_told() {
 }
 
 #[test]
+fn what_failed_in_a_store_held_exclusively_is_neither_shown_nor_committed_later() {
+    let mut refused = 0;
+    for (plain, room) in (0..20).map(|step| (step % 2 > 0, step / 2 * 300_000)) {
+        let place = Place::new();
+        // A plain file's rollback removes the super-journal, whoever may still need it.
+        let main = match plain {
+            true => Connection::open(place.path("plain.db")),
+            false => datasync::open(place.path("main")).map_err(|error| panic!("{error}")),
+        };
+        let (connection, _a, [_, second]) =
+            beside_on(main.unwrap(), Options::new().background(false).spill_bytes(1 << 20), 1);
+        run(&connection, "PRAGMA b.locking_mode=EXCLUSIVE; INSERT INTO u VALUES (0); CREATE TABLE main.p(x)");
+        let many = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 300)";
+        let first = if plain { "INSERT INTO p VALUES (1)" } else { "UPDATE t SET x = 2" };
+        run(&connection, &format!("BEGIN; {first}"));
+        run(&connection, &format!("INSERT INTO u {many} SELECT randomblob(3000) FROM n"));
+        second.set_limit(Some(second.used() + room));
+        if connection.execute_batch("COMMIT").is_ok() {
+            continue;
+        }
+        refused += 1;
+        let said = datasync::vfs::last_error().expect("in words too");
+        assert_eq!(said.kind(), ErrorKind::Full, "{said}");
+        second.set_limit(None);
+        assert_eq!(number(&connection, "SELECT count(*) FROM p"), 0, "{room} bytes of room");
+        assert_eq!(number(&connection, "SELECT x FROM t"), 1, "{room} bytes of room");
+        assert_eq!(number(&connection, "SELECT count(*) FROM u"), 1, "{room} bytes of room");
+        run(&connection, "INSERT INTO u VALUES (1); PRAGMA b.locking_mode=NORMAL");
+        assert_eq!(number(&connection, "SELECT count(*) FROM u"), 2, "{room} bytes of room");
+        assert_eq!(text(&connection, "PRAGMA b.integrity_check"), "ok");
+    }
+    assert!(refused > 2);
+}
+
+#[test]
 fn a_transaction_over_three_stores_tells_of_a_failure_whatever_waits_for_its_disk() {
     for synchronous in ["OFF", "NORMAL", "FULL"] {
         let place = Place::new();
@@ -217,25 +257,30 @@ fn a_transaction_over_three_stores_tells_of_a_failure_whatever_waits_for_its_dis
 
 #[test]
 fn a_store_beside_plain_files_that_sqlite_does_not_roll_back_is_told_of() {
-    let place = Place::new();
-    run(&datasync::open(place.path("a")).unwrap(), "CREATE TABLE t(x)");
-    let refuses = Arc::new(AtomicBool::new(false));
-    let volume =
-        Volume::open(Refusing(Memory::new(), Arc::clone(&refuses)), Options::new().background(false));
-    let last = Database::over(volume.unwrap()).unwrap();
-    run(&last.connection().unwrap(), "CREATE TABLE v(x)");
-    let connection = Connection::open(place.path("plain.db")).unwrap();
-    run(&connection, "CREATE TABLE p(x)");
-    for (schema, name) in [("a", place.text("a")), ("b", last.name().to_owned())] {
-        run(&connection, &format!("ATTACH 'file:{name}?vfs=datasync' AS {schema}"));
-    }
-    refuses.store(true, Ordering::SeqCst);
-    let insert = "INSERT INTO p VALUES (1); INSERT INTO t VALUES (1); INSERT INTO v VALUES (1)";
-    assert!(connection.execute_batch(&format!("BEGIN; {insert}; COMMIT")).is_err());
-    assert_eq!(number(&connection, "SELECT count(*) FROM p"), 0);
-    match connection.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0)) {
-        Ok(rows) => assert_eq!(rows, 0, "nothing of what failed is shown"),
-        Err(error) => assert_eq!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::SystemIoFailure)),
+    for mode in ["NORMAL", "EXCLUSIVE"] {
+        let place = Place::new();
+        run(&datasync::open(place.path("a")).unwrap(), "CREATE TABLE t(x)");
+        let refuses = Arc::new(AtomicBool::new(false));
+        let volume =
+            Volume::open(Refusing(Memory::new(), Arc::clone(&refuses)), Options::new().background(false));
+        let last = Database::over(volume.unwrap()).unwrap();
+        run(&last.connection().unwrap(), "CREATE TABLE v(x)");
+        let connection = Connection::open(place.path("plain.db")).unwrap();
+        run(&connection, "CREATE TABLE p(x)");
+        for (schema, name) in [("a", place.text("a")), ("b", last.name().to_owned())] {
+            run(&connection, &format!("ATTACH 'file:{name}?vfs=datasync' AS {schema}"));
+        }
+        run(&connection, &format!("PRAGMA a.locking_mode={mode}; INSERT INTO t VALUES (0); DELETE FROM t"));
+        refuses.store(true, Ordering::SeqCst);
+        let insert = "INSERT INTO p VALUES (1); INSERT INTO t VALUES (1); INSERT INTO v VALUES (1)";
+        assert!(connection.execute_batch(&format!("BEGIN; {insert}; COMMIT")).is_err());
+        assert_eq!(number(&connection, "SELECT count(*) FROM p"), 0);
+        match connection.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0)) {
+            Ok(rows) => assert_eq!(rows, 0, "{mode}: nothing of what failed is shown"),
+            Err(error) => {
+                assert_eq!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::SystemIoFailure), "{mode}");
+            }
+        }
     }
 }
 

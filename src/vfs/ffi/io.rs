@@ -12,7 +12,7 @@ use crate::error::{ErrorKind, Result, fail};
 use crate::vfs::file::{Level, MainFile};
 use crate::vfs::open::File;
 use crate::vfs::pragma::Answer;
-use crate::vfs::trouble::Call;
+use crate::vfs::trouble::{self, Call};
 
 pub(super) static METHODS: ffi::sqlite3_io_methods = ffi::sqlite3_io_methods {
     // 1: no shared memory (so no WAL) and no memory mapping.
@@ -201,7 +201,7 @@ unsafe extern "C" fn x_file_control(file: *mut sqlite3_file, op: c_int, arg: *mu
                 pragma(file, arg.cast::<*mut c_char>(), in_transaction)
             }
             ffi::SQLITE_FCNTL_SYNC => {
-                with_main(file, Call::Sync, |main| main.before_sync(text(arg.cast::<c_char>())?))
+                with(file, Call::Sync, |file| before_sync(file, text(arg.cast::<c_char>())?))
             }
             ffi::SQLITE_FCNTL_COMMIT_PHASETWO => with_main(file, Call::Commit, MainFile::commit),
             ffi::SQLITE_FCNTL_PDB => {
@@ -220,6 +220,13 @@ unsafe extern "C" fn x_file_control(file: *mut sqlite3_file, op: c_int, arg: *mu
             _ => ffi::SQLITE_NOTFOUND,
         }
     }
+}
+
+fn before_sync(file: &mut File, super_journal: Option<&str>) -> Result<c_int> {
+    let File::Main(main) = file else { return Ok(ffi::SQLITE_OK) };
+    // Its words are kept already.
+    let refused = main.before_sync(super_journal)?;
+    Ok(refused.map_or(ffi::SQLITE_OK, |kind| trouble::code(kind, Call::Sync)))
 }
 
 /// # Safety
