@@ -6,8 +6,11 @@
 //! synchronous=OFF it announces one and makes none), and the slot is kept until the unlock, because SQLite may
 //! still write the old pages back.
 
+use std::sync::Arc;
+
 use super::file::{Level, MainFile, Source, pieces};
 use super::header;
+use super::store::Store;
 use crate::block::{BLOCK_SIZE, BlockBytes, CommitId};
 use crate::error::{Error, ErrorKind, Result, fail};
 use crate::planted::{Bug, planted};
@@ -21,17 +24,26 @@ pub(super) struct Writing {
     /// SQLite wrote something since the last commit.
     pub(super) touched: bool,
     /// A commit was made before SQLite's own, which neither phase two has confirmed yet nor another taken back.
-    pub(super) early: bool,
+    pub(super) early: Option<Early>,
     /// Why a write, or a part of a transaction over several files, was refused. Nothing was written since.
     refused: Option<ErrorKind>,
     /// This part of a transaction over several files was refused: nothing but a rollback can follow.
     failed: bool,
 }
 
+/// A commit that may be taken back: as long as this lives, others are shown what was before it.
+pub(super) struct Early(Arc<Store>);
+
+impl Drop for Early {
+    fn drop(&mut self) {
+        self.0.reveal();
+    }
+}
+
 impl Writing {
     pub(super) fn new(writer: Writer) -> Self {
         let size = writer.size();
-        Self { writer, size, touched: false, early: false, refused: None, failed: false }
+        Self { writer, size, touched: false, early: None, refused: None, failed: false }
     }
 
     /// Gives up what is staged and keeps the slot.
@@ -146,26 +158,32 @@ impl MainFile {
             return Ok(refused);
         };
         writing.settle_size()?;
-        if !writing.early {
+        if writing.early.is_none() {
             writing.writer.reserve()?;
             return Ok(None);
         }
         self.commit_batch(true)?;
         if let Some(writing) = &mut self.writing {
-            writing.early = false;
+            writing.early = None;
         }
         Ok(None)
     }
 
-    /// The commit of a part of a transaction over several files.
+    /// The commit of a part of a transaction over several files. Nobody else sees it before SQLite confirms it.
     fn commit_early(&mut self) -> Result<()> {
         let Some(writing) = self.writing.as_mut().filter(|writing| writing.touched) else { return Ok(()) };
         writing.settle_size()?;
         // Should another file fail, this one must not lack the space to be as it was.
         writing.writer.reserve_with_undo()?;
+        // What others are shown meanwhile is acknowledged.
+        self.prove_seen()?;
+        if let Some(view) = &self.view {
+            self.store().hide_behind(view.again()?);
+        }
+        let early = Early(Arc::clone(self.store()));
         self.commit_batch(true)?;
         if let Some(writing) = &mut self.writing {
-            writing.early = true;
+            writing.early = Some(early);
         }
         Ok(())
     }
@@ -177,7 +195,7 @@ impl MainFile {
     /// removed by a plain file's rollback; and its cache keeps what was refused, but for an error now.
     fn rolled_back(&mut self) -> Result<Option<ErrorKind>> {
         let Some(writing) = &mut self.writing else { return Ok(None) };
-        if writing.early && !writing.touched {
+        if writing.early.is_some() && !writing.touched {
             return Err(self.left_behind());
         }
         let refused = writing.refused.take();
@@ -207,13 +225,15 @@ impl MainFile {
     pub(super) fn commit(&mut self) -> Result<()> {
         self.store().alive()?;
         let Some(writing) = &mut self.writing else { return Ok(()) };
-        let early = std::mem::take(&mut writing.early);
-        self.commit_batch(early || self.mode.exclusive)
+        let early = writing.early.take();
+        self.commit_batch(early.is_some() || self.mode.exclusive)
     }
 
     /// The error of a transaction over several files that failed, though its part in this one is committed.
     pub(super) fn left_behind(&self) -> Error {
         let store = self.store();
+        // Before others are shown what was hidden from them.
+        store.end();
         let id = CommitId { epoch: store.volume().stats().epoch, lsn: self.own };
         let text = "is of a transaction over several databases that failed in another one, and could not be taken back";
         let text = format!("{}: commit {id} {text}; open it again, and look what is there", store.name());

@@ -58,7 +58,7 @@ impl MainFile {
     /// As `Volume::snapshot`.
     pub(super) fn new(held: Held, mode: Mode, read_only: bool, immutable: bool) -> Result<Self> {
         let number = held.store().number_file();
-        let view = if immutable { Some(held.store().volume().snapshot()?) } else { None };
+        let view = if immutable { Some(held.store().snapshot(Lsn(0))?) } else { None };
         Ok(Self {
             writing: None,
             view,
@@ -119,10 +119,10 @@ impl MainFile {
             // write could ever begin; so the slot comes with it.
             self.claimed = Some(self.begin()?);
         }
-        let newest = std::mem::take(&mut self.pin_newest) || self.claimed.is_some();
-        let view = match newest {
-            true => store.volume().snapshot_newest()?,
-            false => store.volume().snapshot_from(self.own)?,
+        let view = match (&self.claimed, std::mem::take(&mut self.pin_newest)) {
+            (Some(_), _) => store.volume().snapshot_newest()?,
+            (None, true) => store.snapshot(Lsn(u64::MAX))?,
+            (None, false) => store.snapshot(self.own)?,
         };
         // A slot that was waited for is collected in order to write, and a write transaction waits at its end.
         // Anybody else may only read, and then nothing waits any more where SQLite would listen.
@@ -236,7 +236,7 @@ impl MainFile {
                 if writing.touched {
                     self.header.forget();
                 }
-                if writing.early {
+                if writing.early.is_some() {
                     left = Err(self.left_behind());
                 }
             }
@@ -298,7 +298,7 @@ impl MainFile {
     /// SQLite looks whether its cache is good, which it does only where a transaction begins. What is staged
     /// now was given up without an unlock, as happens in exclusive mode: after an error, or without a journal.
     fn begin_again(&mut self) -> Result<()> {
-        if self.writing.as_ref().is_some_and(|writing| writing.early) {
+        if self.writing.as_ref().is_some_and(|writing| writing.early.is_some()) {
             return Err(self.left_behind());
         }
         if let Some(writing) = &mut self.writing
@@ -315,7 +315,7 @@ impl MainFile {
         match (&self.writing, &self.view) {
             (Some(writing), _) => Ok(Source::Batch(writing)),
             (None, Some(view)) => Ok(Source::View(view)),
-            (None, None) => Ok(Source::Glance(self.store().volume().snapshot_from(self.own)?)),
+            (None, None) => Ok(Source::Glance(self.store().snapshot(self.own)?)),
         }
     }
 }

@@ -13,9 +13,10 @@ use super::place;
 use super::trouble::Trouble;
 use super::turn::Claim;
 use crate::backend::OpenMode;
+use crate::block::Lsn;
 use crate::error::{ErrorKind, Result, fail};
 use crate::planted::{Bug, planted};
-use crate::volume::{Options, Volume};
+use crate::volume::{Options, Snapshot, Volume};
 
 /// What connections to one store share.
 pub(crate) struct Store {
@@ -28,6 +29,8 @@ pub(crate) struct Store {
     exclusive: AtomicU64,
     next_file: AtomicU64,
     claim: Claim,
+    /// What is shown instead of a commit that may be taken back.
+    before: Mutex<Option<Snapshot>>,
     last_error: Mutex<Option<Trouble>>,
 }
 
@@ -42,6 +45,7 @@ impl Store {
             exclusive: AtomicU64::new(0),
             next_file: AtomicU64::new(1),
             claim: Claim::default(),
+            before: Mutex::default(),
             last_error: Mutex::default(),
         }
     }
@@ -105,6 +109,30 @@ impl Store {
 
     pub(crate) fn last_error(&self) -> Option<Trouble> {
         lock(&self.last_error).clone()
+    }
+
+    /// A read view for a connection: of the newest acknowledged commit and not older than `least`, but of none that
+    /// may be taken back.
+    ///
+    /// # Errors
+    /// As `Volume::snapshot_from`; `Expired`, as a snapshot's read.
+    pub(super) fn snapshot(&self, least: Lsn) -> Result<Snapshot> {
+        // Held until there is a view: nothing of a transaction can be hidden too late for it.
+        let before = lock(&self.before);
+        match &*before {
+            Some(before) => before.again(),
+            None => self.volume.snapshot_from(least),
+        }
+    }
+
+    /// Shows `before` to everybody, whatever is committed, until [`Store::reveal`]. Its commit is acknowledged.
+    pub(super) fn hide_behind(&self, before: Snapshot) {
+        *lock(&self.before) = Some(before);
+    }
+
+    /// Shows everything again.
+    pub(super) fn reveal(&self) {
+        drop(lock(&self.before).take());
     }
 
     /// The file that keeps everybody else out, or 0.

@@ -38,6 +38,18 @@ impl Snapshot {
         Self { shared: Arc::clone(shared), at, size, id, expired }
     }
 
+    /// Another view of the same commit.
+    ///
+    /// # Errors
+    /// `Expired`, as [`Snapshot::read`].
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn again(&self) -> Result<Self> {
+        let mut store = lock(&self.shared.store);
+        // Under the lock under which it is set: while it is unset, the commit is pinned, and `close` sees that.
+        self.check()?;
+        Ok(Self::pin(&self.shared, &mut store, self.at))
+    }
+
     /// The commit it shows.
     #[must_use]
     pub fn lsn(&self) -> Lsn {

@@ -164,3 +164,31 @@ fn a_panic_in_the_barrier_of_one_is_told_to_all_who_wait_for_it() {
     assert!(failed(&first) && others.iter().all(failed));
     assert!(newest.sync().is_err(), "no barrier is believed after it");
 }
+
+#[test]
+fn a_part_of_a_transaction_over_two_stores_is_shown_to_nobody_before_the_other() {
+    for ends in [Barriers::Pass, Barriers::Fail] {
+        let (gate, second, connection) = Gate::database();
+        let first = Database::over(Volume::open(Memory::new(), Options::new()).unwrap()).unwrap();
+        let place = super::common::Place::new();
+        let main = datasync::open(place.path("main")).unwrap();
+        run(&main, &format!("ATTACH '{}' AS a; ATTACH '{}' AS b", first.name(), second.name()));
+        run(&main, "CREATE TABLE a.u(x)");
+        drop(connection);
+        let other = first.connection().unwrap();
+        other.busy_timeout(Duration::ZERO).unwrap();
+        gate.set(Barriers::Wait);
+        let commit = begun(main, "BEGIN; INSERT INTO u VALUES (1); INSERT INTO t VALUES (1); COMMIT");
+        gate.reached();
+        let count = "SELECT count(*) FROM u";
+        assert_eq!(number(&other, count), 0, "it may be taken back");
+        assert_eq!(code_of(other.execute_batch("BEGIN IMMEDIATE")), ffi::SQLITE_BUSY);
+        assert_eq!(number(&other, count), 0, "it still may");
+        assert_eq!(number(&first.connection().unwrap(), count), 0);
+        gate.set(ends);
+        let done = commit.recv_timeout(LONG).unwrap() == ffi::SQLITE_OK;
+        assert_eq!(done, ends == Barriers::Pass);
+        assert_eq!(number(&other, count), i64::from(done));
+        run(&other, "INSERT INTO u VALUES (2)");
+    }
+}
