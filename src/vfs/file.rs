@@ -247,6 +247,9 @@ impl MainFile {
             return left;
         }
         self.claimed = None;
+        // As it never does in exclusive mode. The pragma for all databases, which ends that mode, is shown to the
+        // main one's file alone.
+        self.mode.exclusive = false;
         let view = self.view.take();
         left?;
         // ORDER: the transaction ends only after what it may have read is durable; told earlier, a crash

@@ -168,6 +168,26 @@ fn a_connection_in_exclusive_mode_can_still_write_after_it_only_read() {
 }
 
 #[test]
+fn an_attached_store_that_is_let_go_by_a_pragma_for_all_is_read_beside_a_writer() {
+    let place = Place::new();
+    let database = place.store();
+    let writer = database.connection().unwrap();
+    run(&writer, "CREATE TABLE t(x)");
+    let through = rusqlite::Connection::open_in_memory().unwrap();
+    through.busy_timeout(Duration::ZERO).unwrap();
+    run(&through, &format!("ATTACH 'file:{}?vfs=datasync' AS s", database.name()));
+    run(&through, "PRAGMA s.locking_mode=EXCLUSIVE; INSERT INTO s.t VALUES (1)");
+    // Not shown to the attached database's file.
+    run(&through, "PRAGMA locking_mode=NORMAL; SELECT * FROM s.t");
+    run(&writer, "BEGIN IMMEDIATE; INSERT INTO t VALUES (2)");
+    assert_eq!(number(&through, "SELECT count(*) FROM s.t"), 1);
+    run(&writer, "COMMIT");
+    run(&through, "BEGIN; SELECT * FROM s.t");
+    run(&writer, "INSERT INTO t VALUES (3)");
+    run(&through, "COMMIT");
+}
+
+#[test]
 fn what_was_rolled_back_in_exclusive_mode_is_not_committed_by_the_next_transaction() {
     let place = Place::new();
     for mode in ["off", "delete", "memory", "persist", "truncate"] {
