@@ -95,7 +95,7 @@ impl MainFile {
         self.store().alive()?;
         turn::forget();
         if self.level == Level::None && wanted > Level::None {
-            self.share()?;
+            self.share().inspect_err(|_| self.mode.refuse())?;
             self.level = Level::Shared;
         }
         if wanted >= Level::Reserved && self.level < Level::Reserved {
@@ -247,9 +247,7 @@ impl MainFile {
             return left;
         }
         self.claimed = None;
-        // As it never does in exclusive mode. The pragma for all databases, which ends that mode, is shown to the
-        // main one's file alone.
-        self.mode.exclusive = false;
+        self.mode.lets_go();
         let view = self.view.take();
         left?;
         // ORDER: the transaction ends only after what it may have read is durable; told earlier, a crash
@@ -276,6 +274,14 @@ impl MainFile {
     /// # Errors
     /// As reading a block: `Io`, `Corrupt`, `AlgoMismatch`, `Expired`, `Poisoned`.
     pub(super) fn read(&mut self, buf: &mut [u8], offset: u64) -> Result<usize> {
+        let done = self.read_at(buf, offset);
+        if done.is_err() {
+            self.mode.refuse();
+        }
+        done
+    }
+
+    fn read_at(&mut self, buf: &mut [u8], offset: u64) -> Result<usize> {
         self.store().alive()?;
         if header::is_stamp(buf, offset) {
             self.begin_again()?;

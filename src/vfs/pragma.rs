@@ -76,11 +76,33 @@ pub(super) struct Mode {
     /// locking_mode=EXCLUSIVE.
     pub(super) exclusive: bool,
     journal: &'static str,
+    /// What `synchronous` was, while SQLite may still refuse the pragma that set it.
+    before: Option<Synchronous>,
 }
 
 impl Mode {
     pub(super) fn new(synchronous: Synchronous, wanted: Wanted) -> Self {
-        Self { synchronous, wanted, exclusive: false, journal: "delete" }
+        Self { synchronous, wanted, exclusive: false, journal: "delete", before: None }
+    }
+
+    /// `PRAGMA synchronous`, which SQLite obeys once it has read the schema.
+    fn set(&mut self, synchronous: Synchronous) {
+        self.before.get_or_insert(self.synchronous);
+        self.synchronous = synchronous;
+    }
+
+    /// A lock or a read failed, so maybe SQLite could not read the schema. Then rather too durable than too little.
+    pub(super) fn refuse(&mut self) {
+        if self.before.take() == Some(Synchronous::Full) {
+            self.synchronous = Synchronous::Full;
+        }
+    }
+
+    /// SQLite lets go of its lock, as it never does in exclusive mode: the pragma for all databases, which ends that
+    /// mode, is shown to the main one's file alone. And what it wanted to read it has read.
+    pub(super) fn lets_go(&mut self) {
+        self.exclusive = false;
+        self.before = None;
     }
 
     /// What a commit waits for.
@@ -115,7 +137,7 @@ impl MainFile {
             ("synchronous", Some(value)) => {
                 // SQLite refuses this one inside a transaction, and then nothing has changed.
                 if !in_transaction {
-                    self.mode.synchronous = Synchronous::read(value);
+                    self.mode.set(Synchronous::read(value));
                 }
                 Ok(Answer::NotOurs)
             }

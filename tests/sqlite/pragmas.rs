@@ -90,6 +90,19 @@ fn durability_follows_synchronous_until_it_is_set_itself() {
 }
 
 #[test]
+fn a_pragma_that_sqlite_could_not_begin_takes_no_durability_away() {
+    let place = Place::new();
+    let database = place.store();
+    let (holder, other) = (database.connection().unwrap(), database.connection().unwrap());
+    other.busy_timeout(std::time::Duration::ZERO).unwrap();
+    run(&holder, "CREATE TABLE t(x); PRAGMA locking_mode=EXCLUSIVE; INSERT INTO t VALUES (1)");
+    assert!(other.execute_batch("PRAGMA synchronous=OFF").is_err(), "it cannot read the schema");
+    run(&holder, "PRAGMA locking_mode=NORMAL; SELECT * FROM t");
+    assert_eq!(number(&other, "PRAGMA synchronous"), 2);
+    assert_eq!(text(&other, "PRAGMA datasync_durability"), "durable");
+}
+
+#[test]
 fn a_relaxed_commit_is_durable_after_the_next_durable_one_and_after_a_sync() {
     let place = Place::new();
     let database = place.store();
