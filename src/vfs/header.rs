@@ -24,8 +24,9 @@ const COUNTERS: [std::ops::Range<usize>; 2] = [24..28, 92..96];
 /// No page is smaller.
 const PAGE_MIN: usize = 512;
 
-/// A stamp that no database has: it claims more pages than SQLite can address.
-const FOREIGN: [u8; STAMP_LEN] = [0xff; STAMP_LEN];
+/// A stamp that no database has: it claims more pages than SQLite can address. Not all ones, which is what SQLite
+/// itself keeps when it could not read page 1: the two are not alike.
+const FOREIGN: [u8; STAMP_LEN] = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0];
 
 /// Whether this is the read by which SQLite asks if its cache still agrees with the file.
 pub(super) fn is_stamp(buf: &[u8], offset: u64) -> bool {
@@ -195,6 +196,7 @@ mod tests {
         let mut stamp = [0; STAMP_LEN];
         assert_eq!(watch.answer(&mut stamp, 24, Some(Lsn(2))), Some(16));
         assert_eq!(stamp, FOREIGN);
+        assert_ne!(stamp, [0xff; STAMP_LEN], "SQLite's own, for a page 1 that it could not read");
         assert_eq!(watch.answer(&mut stamp, 24, Some(Lsn(2))), None, "the kept one is of another commit");
         assert_eq!(watch.answer(&mut stamp, 24, Some(Lsn(1))), Some(16));
         assert_eq!(stamp, [5; STAMP_LEN]);
