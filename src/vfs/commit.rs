@@ -27,6 +27,8 @@ pub(super) struct Writing {
     pub(super) early: Option<Early>,
     /// Why a write, or a part of a transaction over several files, was refused. Nothing was written since.
     refused: Option<ErrorKind>,
+    /// Page 1 is staged, and the change counter with it.
+    counts: bool,
     /// This part of a transaction over several files was refused: nothing but a rollback can follow.
     failed: bool,
 }
@@ -43,7 +45,7 @@ impl Drop for Early {
 impl Writing {
     pub(super) fn new(writer: Writer) -> Self {
         let size = writer.size();
-        Self { writer, size, touched: false, early: None, refused: None, failed: false }
+        Self { writer, size, touched: false, early: None, refused: None, counts: false, failed: false }
     }
 
     /// Gives up what is staged and keeps the slot.
@@ -52,12 +54,14 @@ impl Writing {
         self.size = self.writer.size();
         self.touched = false;
         self.refused = None;
+        self.counts = false;
         self.failed = false;
         Ok(())
     }
 
     fn write(&mut self, bytes: &[u8], offset: u64) -> Result<()> {
         self.touched = true;
+        self.counts |= offset == 0;
         let done = self.stage(bytes, offset);
         self.refused = done.as_ref().err().map(Error::kind);
         done
@@ -99,7 +103,8 @@ impl Writing {
 
 impl MainFile {
     /// Stages `bytes` at `offset`; not page 1 of a transaction that only counts there. Whether a cache is good is
-    /// told by the commit it came from, so nobody misses the count, and most commits are a page less.
+    /// told by the commit it came from, so nobody misses the count, and most commits are a page less. But once in each
+    /// life of the volume it counts, for who reads `base.db` before and after.
     ///
     /// # Errors
     /// `Full` when the batch outgrew its bound and the log has no room, `Io` and `Poisoned` as the volume.
@@ -114,7 +119,7 @@ impl MainFile {
         }
         let bytes = copy.as_deref().unwrap_or(bytes);
         self.batch()?;
-        if self.header.only_counts(bytes, offset, self.cached) {
+        if self.store().has_counted() && self.header.only_counts(bytes, offset, self.cached) {
             let writing = self.batch()?;
             writing.touched = true;
             writing.refused = None;
@@ -247,6 +252,9 @@ impl MainFile {
             writing.settle_size()?;
             let pending = writing.writer.append(durability)?;
             writing.touched = false;
+            if std::mem::take(&mut writing.counts) {
+                self.store().set_counted();
+            }
             // Exactly this commit: while the slot is held nobody can have made a newer one.
             let view = self.store().volume().snapshot_newest()?;
             self.own = view.lsn();

@@ -28,6 +28,8 @@ pub(crate) struct Store {
     dead: AtomicBool,
     exclusive: AtomicU64,
     next_file: AtomicU64,
+    /// Whether a commit has raised the change counter.
+    counted: AtomicBool,
     claim: Claim,
     /// What is shown instead of a commit that may be taken back.
     before: Mutex<Option<Snapshot>>,
@@ -44,6 +46,7 @@ impl Store {
             dead: AtomicBool::new(false),
             exclusive: AtomicU64::new(0),
             next_file: AtomicU64::new(1),
+            counted: AtomicBool::new(false),
             claim: Claim::default(),
             before: Mutex::default(),
             last_error: Mutex::default(),
@@ -133,6 +136,15 @@ impl Store {
     /// Shows everything again.
     pub(super) fn reveal(&self) {
         drop(lock(&self.before).take());
+    }
+
+    /// Whether the database of this life of the volume can be told from that of the one before by its change counter.
+    pub(super) fn has_counted(&self) -> bool {
+        self.counted.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_counted(&self) {
+        self.counted.store(true, Ordering::Release);
     }
 
     /// The file that keeps everybody else out, or 0.

@@ -43,6 +43,30 @@ fn the_backup_interface_copies_in_both_directions() {
 }
 
 #[test]
+fn a_plain_connection_that_outlives_a_session_of_the_store_sees_what_it_changed() {
+    let place = Place::new();
+    let mut plain: Option<Connection> = None;
+    for session in 0..4 {
+        let database = place.store();
+        let connection = database.connection().unwrap();
+        run(
+            &connection,
+            "CREATE TABLE IF NOT EXISTS t(x); INSERT INTO t SELECT 0 WHERE NOT EXISTS (SELECT * FROM t)",
+        );
+        for _ in 0..session {
+            run(&connection, "UPDATE t SET x = x + 1");
+        }
+        let wanted = number(&connection, "SELECT x FROM t");
+        drop(connection);
+        database.close().unwrap();
+        let plain =
+            plain.get_or_insert_with(|| Connection::open(place.path("app.datasync/base.db")).unwrap());
+        assert_eq!(number(plain, "SELECT x FROM t"), wanted, "session {session}");
+        assert_sound(plain);
+    }
+}
+
+#[test]
 fn vacuum_into_writes_another_store_or_a_plain_file() {
     let place = Place::new();
     let connection = datasync::open(place.path("app.datasync")).unwrap();
