@@ -6,6 +6,7 @@ use datasync::backend::sim::SimDisk;
 use datasync::block::{BLOCK_SIZE, BlockBytes, BlockNo, Durability};
 use datasync::error::Result;
 use datasync::format::meta::FREE_RANGES_MAX;
+use datasync::store::free::FreeList;
 use datasync::volume::{Volume, Writer};
 
 use super::attack::{holds, put};
@@ -19,6 +20,7 @@ pub const ALL: &[fn()] = &[
     every_free_block_is_given_out_before_a_store_grows,
     a_free_block_that_was_written_is_not_given_out,
     a_list_of_free_blocks_is_enough_as_long_as_it_lasts,
+    blocks_that_are_free_already_are_not_added_again,
     a_transaction_reads_what_it_has_cut_off_as_zeros,
     a_reader_finds_what_is_acknowledged_below_what_is_not,
     versions_that_nobody_can_ask_for_are_forgotten,
@@ -88,6 +90,15 @@ pub fn a_list_of_free_blocks_is_enough_as_long_as_it_lasts() {
             allocate(&mut writer);
         }
         assert_eq!(disk.reads(), before, "the sums of all blocks were read for nothing");
+    }
+}
+
+#[test]
+pub fn blocks_that_are_free_already_are_not_added_again() {
+    for (start, count) in [(3, 4), (0, 5)] {
+        let mut free = FreeList::from_hint(&[(BlockNo(start), count)], 0);
+        free.insert(BlockNo(start + 1), 1);
+        assert_eq!(free.hint(9), (vec![(BlockNo(start), count)], 0));
     }
 }
 

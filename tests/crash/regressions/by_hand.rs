@@ -24,6 +24,8 @@ pub const ALL: &[fn()] = &[
     a_proof_has_room_until_the_space_is_used_up,
     bytes_that_are_being_written_are_of_their_own_segment,
     what_is_in_the_log_is_known_until_it_is_folded,
+    a_range_that_was_cut_off_is_in_the_log_until_it_is_folded,
+    the_first_failure_is_the_one_that_is_told,
     the_fate_of_every_number_is_known,
 ];
 
@@ -235,6 +237,33 @@ pub fn what_is_in_the_log_is_known_until_it_is_folded() {
     }
     assert!(!store.touches_log(near.0, near.1));
     assert!(!entries.iter().any(|entry| store.still_in_log(entry)));
+}
+
+#[test]
+pub fn a_range_that_was_cut_off_is_in_the_log_until_it_is_folded() {
+    let memory = shrinking();
+    let mut store = opened(&memory);
+    let touched = |store: &Store| {
+        [(0, 1), (1, 2), (2, 3), (1, 3), (50, 60), (99, 100), (1, 200), (100, 101)]
+            .map(|(from, to)| store.touches_log(BlockNo(from), BlockNo(to)))
+    };
+    assert_eq!(touched(&store), [true, false, true, true, true, true, true, false]);
+    while let Some(plan) = store.fold_step(&memory).expect("memory") {
+        run(&memory, &plan);
+        store.complete(&plan);
+    }
+    assert_eq!(touched(&store), [false; 8]);
+}
+
+#[test]
+pub fn the_first_failure_is_the_one_that_is_told() {
+    let mut store = opened(&Memory::new());
+    for name in ["first", "second"] {
+        let missing = Volume::open(Memory::new().named(name.into()), options().create(false));
+        store.poison(&missing.map(drop).expect_err("there is none"));
+        let told = store.check_writable().expect_err("nothing can be promised").to_string();
+        assert!(told.contains("first"), "{told}");
+    }
 }
 
 #[test]
