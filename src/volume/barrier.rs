@@ -164,11 +164,13 @@ fn is_sealed(store: &Store) -> bool {
 
 fn reached(store: &Store, lsn: Lsn, durability: Durability) -> bool {
     let visible = store.visible() >= lsn;
+    // A closed store has no log left that anything would have to be proven of.
+    let proven = |proof: bool| proof || is_sealed(store);
     match durability {
         Durability::Applied => visible,
         // What a rotation made durable, or a barrier whose proof is still being written, is not enough.
-        Durability::Durable => visible && store.durable() >= lsn && !store.needs_witness(lsn),
-        Durability::Witnessed => visible && (store.is_witnessed(lsn) || is_sealed(store)),
+        Durability::Durable => visible && store.durable() >= lsn && proven(!store.needs_witness(lsn)),
+        Durability::Witnessed => visible && proven(store.is_witnessed(lsn)),
     }
 }
 
