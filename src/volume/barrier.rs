@@ -73,6 +73,15 @@ impl Shared {
         }
     }
 
+    /// What failed before a transaction has begun. The commit that is in doubt then is not the one that the caller
+    /// goes on to ask about, so no number is named.
+    pub(crate) fn of_earlier_commits(&self, error: Error) -> Error {
+        match (error.kind(), lock(&self.store).check_writable()) {
+            (ErrorKind::Indeterminate(_), Err(ended)) => ended.caused_by(error),
+            _ => error,
+        }
+    }
+
     /// Makes everything committed so far durable and acknowledges it.
     fn barrier_for_all(&self, witness: bool) -> Result<()> {
         let plan = {

@@ -162,7 +162,7 @@ impl Volume {
     pub fn begin_within(&self, wait: Duration) -> Result<Writer> {
         self.shared.check_open()?;
         lock(&self.shared.store).check_writable()?;
-        self.shared.wait_for_room()?;
+        self.shared.wait_for_room().map_err(|error| self.shared.of_earlier_commits(error))?;
         Writer::begin(&self.shared, wait)
     }
 
