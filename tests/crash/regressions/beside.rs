@@ -15,6 +15,46 @@ use datasync::planted::{plant, planted_here};
 
 use super::*;
 
+/// A disk beside whose ops and reads something happens.
+trait Watched: Send + Sync {
+    fn disk(&self) -> &SimDisk;
+
+    fn apply(&self, op: &Op) -> Result<(), Error> {
+        self.disk().apply(op)
+    }
+
+    /// Called before each read.
+    fn reads(&self, _: Area) {}
+}
+
+/// Volume and medium know each other; the few hundred bytes stay until the process ends.
+struct Handle<W: 'static>(&'static W);
+
+impl<W: Watched> Source for Handle<W> {
+    fn read(&self, area: Area, offset: u64, buf: &mut [u8]) -> Result<usize, Error> {
+        self.0.reads(area);
+        self.0.disk().read(area, offset, buf)
+    }
+
+    fn len(&self, area: Area) -> Result<Option<u64>, Error> {
+        self.0.disk().len(area)
+    }
+
+    fn segments(&self) -> Result<Vec<SegmentId>, Error> {
+        self.0.disk().segments()
+    }
+}
+
+impl<W: Watched> Backend for Handle<W> {
+    fn apply(&self, op: &Op) -> Result<(), Error> {
+        self.0.apply(op)
+    }
+
+    fn name(&self) -> String {
+        self.0.disk().name()
+    }
+}
+
 /// A disk on which somebody seals the log while its first barrier of a segment, once armed, is failing.
 struct Crossed {
     disk: SimDisk,
@@ -47,39 +87,22 @@ impl Crossed {
     }
 }
 
-struct Handle(&'static Crossed);
-
-impl Source for Handle {
-    fn read(&self, area: Area, offset: u64, buf: &mut [u8]) -> Result<usize, Error> {
-        self.0.disk.read(area, offset, buf)
+impl Watched for Crossed {
+    fn disk(&self) -> &SimDisk {
+        &self.disk
     }
 
-    fn len(&self, area: Area) -> Result<Option<u64>, Error> {
-        self.0.disk.len(area)
-    }
-
-    fn segments(&self) -> Result<Vec<SegmentId>, Error> {
-        self.0.disk.segments()
-    }
-}
-
-impl Backend for Handle {
     fn apply(&self, op: &Op) -> Result<(), Error> {
         match op {
-            Op::Barrier(Area::Segment(_)) => self.0.barrier(op),
-            _ => self.0.disk.apply(op),
+            Op::Barrier(Area::Segment(_)) => self.barrier(op),
+            _ => self.disk.apply(op),
         }
-    }
-
-    fn name(&self) -> String {
-        self.0.disk.name()
     }
 }
 
 /// What a failed barrier took is not durable because another barrier, right behind it, went well.
 pub fn reported_once() -> Checked<()> {
     let (second, seen) = channel();
-    // Volume and medium know each other; the few hundred bytes stay until the process ends.
     let crossed: &'static Crossed = Box::leak(Box::new(Crossed {
         disk: SimDisk::new(3),
         volume: OnceLock::new(),
@@ -139,43 +162,29 @@ impl Overtaken {
     }
 }
 
-struct Slow(&'static Overtaken);
-
-impl Source for Slow {
-    fn read(&self, area: Area, offset: u64, buf: &mut [u8]) -> Result<usize, Error> {
-        if area == Area::Base && std::mem::take(&mut *self.0.armed.lock().expect("unpoisoned")) {
-            self.0.overtake();
-        }
-        self.0.disk.read(area, offset, buf)
+impl Watched for Overtaken {
+    fn disk(&self) -> &SimDisk {
+        &self.disk
     }
 
-    fn len(&self, area: Area) -> Result<Option<u64>, Error> {
-        self.0.disk.len(area)
-    }
-
-    fn segments(&self) -> Result<Vec<SegmentId>, Error> {
-        self.0.disk.segments()
-    }
-}
-
-impl Backend for Slow {
     fn apply(&self, op: &Op) -> Result<(), Error> {
-        let done = self.0.disk.apply(op);
+        let done = self.disk.apply(op);
         if matches!(op, Op::Barrier(Area::Base)) {
-            let _ = self.0.folded.send(());
+            let _ = self.folded.send(());
         }
         done
     }
 
-    fn name(&self) -> String {
-        self.0.disk.name()
+    fn reads(&self, area: Area) {
+        if area == Area::Base && std::mem::take(&mut *self.armed.lock().expect("unpoisoned")) {
+            self.overtake();
+        }
     }
 }
 
 /// A view that is expired in the middle of a read says so, and the store does not call it damage.
 pub fn overtaken_read() -> Checked<()> {
     let (folded, seen) = channel();
-    // Volume and medium know each other; the few hundred bytes stay until the process ends.
     let slow: &'static Overtaken = Box::leak(Box::new(Overtaken {
         disk: SimDisk::new(3),
         volume: OnceLock::new(),
@@ -184,7 +193,7 @@ pub fn overtaken_read() -> Checked<()> {
         seen: Mutex::new(seen),
         folder: Mutex::new(None),
     }));
-    let volume = crate::invariants::opens(Volume::open(Slow(slow), options()))?;
+    let volume = crate::invariants::opens(Volume::open(Handle(slow), options()))?;
     assert!(slow.volume.set(volume.clone()).is_ok(), "set once");
     let commit = |blocks: u64, stamp: u64| {
         let mut writer = volume.begin()?;
@@ -210,34 +219,18 @@ struct Early {
     read: Mutex<Vec<State>>,
 }
 
-struct Late(&'static Early);
-
-impl Source for Late {
-    fn read(&self, area: Area, offset: u64, buf: &mut [u8]) -> Result<usize, Error> {
-        self.0.disk.read(area, offset, buf)
+impl Watched for Early {
+    fn disk(&self) -> &SimDisk {
+        &self.disk
     }
 
-    fn len(&self, area: Area) -> Result<Option<u64>, Error> {
-        self.0.disk.len(area)
-    }
-
-    fn segments(&self) -> Result<Vec<SegmentId>, Error> {
-        self.0.disk.segments()
-    }
-}
-
-impl Backend for Late {
     fn apply(&self, op: &Op) -> Result<(), Error> {
-        if let (Op::Write { area: Area::Segment(_), .. }, Some(volume)) = (op, self.0.volume.get()) {
+        if let (Op::Write { area: Area::Segment(_), .. }, Some(volume)) = (op, self.volume.get()) {
             let state = volume.snapshot().map(|view| read_state(&view));
             let state = state.expect("open").map_err(|violation| panic!("{violation}"))?.expect("readable");
-            self.0.read.lock().expect("unpoisoned").push(state);
+            self.read.lock().expect("unpoisoned").push(state);
         }
-        self.0.disk.apply(op)
-    }
-
-    fn name(&self) -> String {
-        self.0.disk.name()
+        self.disk.apply(op)
     }
 }
 
@@ -248,7 +241,7 @@ pub fn read_under_way() -> Checked<()> {
         volume: OnceLock::new(),
         read: Mutex::new(Vec::new()),
     }));
-    let volume = crate::invariants::opens(Volume::open(Late(early), options()))?;
+    let volume = crate::invariants::opens(Volume::open(Handle(early), options()))?;
     assert!(early.volume.set(volume.clone()).is_ok(), "set once");
     for stamp in 1..4 {
         let mut writer = volume.begin().map_err(|error| unexpected(&error))?;
