@@ -6,6 +6,7 @@
 //! durable beyond the process.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::backend::rules::{self, PAGE};
@@ -23,6 +24,27 @@ const CHUNK: usize = 16 * 1024;
 pub struct Memory {
     shared: Arc<RwLock<Areas>>,
     name: Option<String>,
+    hook: Option<Hook>,
+}
+
+/// What a store asks of its medium, for [`Memory::with_hook`].
+#[derive(Clone, Copy, Debug)]
+pub enum Request<'a> {
+    /// Bytes of this area.
+    Read(Area),
+    /// To carry out this op.
+    Apply(&'a Op),
+    /// To let go: the store is closed.
+    Release,
+}
+
+#[derive(Clone)]
+struct Hook(Arc<dyn Fn(Request<'_>) -> Result<()> + Send + Sync>);
+
+impl fmt::Debug for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hook")
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -59,15 +81,37 @@ impl Memory {
         Self { name: Some(name), ..self }
     }
 
+    /// The same bytes behind `hook`, which is called before each request through this handle and its clones. It may look,
+    /// wait or panic; with an error the request is refused, and the store told of it. (Nobody is told that a release
+    /// was refused.)
+    ///
+    /// ```
+    /// use datasync::backend::memory::{Memory, Request};
+    /// use datasync::error::{Error, ErrorKind};
+    /// use datasync::log::plan::Op;
+    /// use datasync::volume::{Options, Volume};
+    ///
+    /// let broken = Memory::new().with_hook(|request| match request {
+    ///     Request::Apply(Op::Barrier(_)) => Err(Error::new(ErrorKind::Io, "the disk is gone")),
+    ///     _ => Ok(()),
+    /// });
+    /// let refused = Volume::open(broken, Options::new()).err().expect("nothing becomes durable");
+    /// assert_eq!(refused.kind(), ErrorKind::Io);
+    /// ```
+    #[must_use]
+    pub fn with_hook(self, hook: impl Fn(Request<'_>) -> Result<()> + Send + Sync + 'static) -> Self {
+        Self { hook: Some(Hook(Arc::new(hook))), ..self }
+    }
+
     /// Changes the limit of space, in bytes. What is there already stays, even above the limit.
     pub fn set_limit(&self, bytes: Option<u64>) {
         self.write_areas().limit = bytes;
     }
 
-    /// A medium of its own with the same bytes: what a copy of the directory is to a file.
+    /// A medium of its own with the same bytes: what a copy of the directory is to a file. It has no hook.
     #[must_use]
     pub fn copy(&self) -> Self {
-        Self { shared: Arc::new(RwLock::new(self.read_areas().clone())), name: self.name.clone() }
+        Self { shared: Arc::new(RwLock::new(self.read_areas().clone())), name: self.name.clone(), hook: None }
     }
 
     /// Makes the area vanish, as if somebody had deleted the file by hand. Absent is fine.
@@ -79,6 +123,10 @@ impl Memory {
     #[must_use]
     pub fn used(&self) -> u64 {
         self.read_areas().used()
+    }
+
+    fn ask(&self, request: Request<'_>) -> Result<()> {
+        self.hook.as_ref().map_or(Ok(()), |hook| (hook.0)(request))
     }
 
     fn read_areas(&self) -> RwLockReadGuard<'_, Areas> {
@@ -173,6 +221,7 @@ fn absent(area: Area) -> Error {
 
 impl Source for Memory {
     fn read(&self, area: Area, offset: u64, buf: &mut [u8]) -> Result<usize> {
+        self.ask(Request::Read(area))?;
         let areas = self.read_areas();
         let bytes = areas.areas.get(&area).ok_or_else(|| absent(area))?;
         Ok(bytes.read(offset, buf))
@@ -195,6 +244,7 @@ impl Source for Memory {
 impl Backend for Memory {
     fn apply(&self, op: &Op) -> Result<()> {
         rules::check(op)?;
+        self.ask(Request::Apply(op))?;
         let mut areas = self.write_areas();
         match op {
             Op::Create(area) => {
@@ -219,6 +269,10 @@ impl Backend for Memory {
             }
         }
         Ok(())
+    }
+
+    fn release(&self) {
+        let _ = self.ask(Request::Release);
     }
 
     fn name(&self) -> String {

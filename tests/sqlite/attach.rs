@@ -4,10 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use datasync::Database;
-use datasync::backend::memory::Memory;
-use datasync::backend::{Backend, Source};
-use datasync::block::SegmentId;
-use datasync::error::{Error, ErrorKind, Result};
+use datasync::backend::memory::{Memory, Request};
+use datasync::error::{Error, ErrorKind};
 use datasync::log::plan::{Area, Op};
 use datasync::volume::{Options, Volume};
 use rusqlite::{Connection, ffi};
@@ -237,10 +235,7 @@ fn a_transaction_over_three_stores_tells_of_a_failure_whatever_waits_for_its_dis
     for synchronous in ["OFF", "NORMAL", "FULL"] {
         let place = Place::new();
         let connection = pair(&place);
-        let refuses = Arc::new(AtomicBool::new(false));
-        let volume =
-            Volume::open(Refusing(Memory::new(), Arc::clone(&refuses)), Options::new().background(false));
-        let third = Database::over(volume.unwrap()).unwrap();
+        let (third, refuses) = refusing();
         run(&connection, &format!("ATTACH '{}' AS c; CREATE TABLE c.v(x)", third.name()));
         run(&connection, &format!("PRAGMA c.synchronous={synchronous}"));
         refuses.store(true, Ordering::SeqCst);
@@ -260,10 +255,7 @@ fn a_store_beside_plain_files_that_sqlite_does_not_roll_back_is_told_of() {
     for mode in ["NORMAL", "EXCLUSIVE"] {
         let place = Place::new();
         run(&datasync::open(place.path("a")).unwrap(), "CREATE TABLE t(x)");
-        let refuses = Arc::new(AtomicBool::new(false));
-        let volume =
-            Volume::open(Refusing(Memory::new(), Arc::clone(&refuses)), Options::new().background(false));
-        let last = Database::over(volume.unwrap()).unwrap();
+        let (last, refuses) = refusing();
         run(&last.connection().unwrap(), "CREATE TABLE v(x)");
         let connection = Connection::open(place.path("plain.db")).unwrap();
         run(&connection, "CREATE TABLE p(x)");
@@ -284,32 +276,15 @@ fn a_store_beside_plain_files_that_sqlite_does_not_roll_back_is_told_of() {
     }
 }
 
-/// Memory that refuses to write into the log.
-struct Refusing(Memory, Arc<AtomicBool>);
-
-impl Source for Refusing {
-    fn read(&self, area: Area, offset: u64, buf: &mut [u8]) -> Result<usize> {
-        self.0.read(area, offset, buf)
-    }
-
-    fn len(&self, area: Area) -> Result<Option<u64>> {
-        self.0.len(area)
-    }
-
-    fn segments(&self) -> Result<Vec<SegmentId>> {
-        self.0.segments()
-    }
-}
-
-impl Backend for Refusing {
-    fn apply(&self, op: &Op) -> Result<()> {
-        if self.1.load(Ordering::SeqCst) && matches!(op, Op::Write { area: Area::Segment(_), .. }) {
-            return Err(Error::new(ErrorKind::Io, "the planted failure of a write"));
+/// A database in memory that refuses to write into the log when it is told to.
+fn refusing() -> (Database, Arc<AtomicBool>) {
+    let refuses = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&refuses);
+    let memory = Memory::new().with_hook(move |request| match request {
+        Request::Apply(Op::Write { area: Area::Segment(_), .. }) if told.load(Ordering::SeqCst) => {
+            Err(Error::new(ErrorKind::Io, "the planted failure of a write"))
         }
-        self.0.apply(op)
-    }
-
-    fn name(&self) -> String {
-        "refusing memory".to_owned()
-    }
+        _ => Ok(()),
+    });
+    (Database::over(Volume::open(memory, Options::new().background(false)).unwrap()).unwrap(), refuses)
 }

@@ -4,10 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use datasync::Database;
-use datasync::backend::memory::Memory;
-use datasync::backend::{Backend, Source};
-use datasync::block::SegmentId;
-use datasync::error::{ErrorKind, Result};
+use datasync::backend::memory::{Memory, Request};
+use datasync::error::ErrorKind;
 use datasync::log::plan::{Area, Op};
 use datasync::volume::{Options, Volume};
 use rusqlite::Connection;
@@ -116,7 +114,7 @@ fn every_commit_of_every_thread_is_there_and_visible_to_its_own_connection_at_on
 fn writers_share_barriers() {
     const THREADS: u64 = 8;
     const EACH: u64 = 30;
-    let volume = Volume::open(Slow(Memory::new()), Options::new()).unwrap();
+    let volume = Volume::open(slow(), Options::new()).unwrap();
     let database = Database::over(volume).unwrap();
     run(&database.connection().unwrap(), "CREATE TABLE t(x)");
     std::thread::scope(|scope| {
@@ -137,34 +135,14 @@ fn writers_share_barriers() {
 }
 
 /// Memory whose barriers take as long as those of a disk.
-struct Slow(Memory);
-
-impl Source for Slow {
-    fn read(&self, area: Area, offset: u64, buf: &mut [u8]) -> Result<usize> {
-        self.0.read(area, offset, buf)
-    }
-
-    fn len(&self, area: Area) -> Result<Option<u64>> {
-        self.0.len(area)
-    }
-
-    fn segments(&self) -> Result<Vec<SegmentId>> {
-        self.0.segments()
-    }
-}
-
-impl Backend for Slow {
-    fn apply(&self, op: &Op) -> Result<()> {
-        if matches!(op, Op::Barrier(Area::Segment(_))) {
+fn slow() -> Memory {
+    Memory::new().with_hook(|request| {
+        if matches!(request, Request::Apply(Op::Barrier(Area::Segment(_)))) {
             // A head start for the others, so that they meet.
             std::thread::sleep(Duration::from_millis(5));
         }
-        self.0.apply(op)
-    }
-
-    fn name(&self) -> String {
-        "slow memory".to_owned()
-    }
+        Ok(())
+    })
 }
 
 fn small_log() -> Options {

@@ -5,9 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use datasync::Database;
-use datasync::backend::memory::Memory;
-use datasync::backend::{Backend, Source};
-use datasync::block::SegmentId;
+use datasync::backend::memory::{Memory, Request};
 use datasync::error::{Error, ErrorKind, Result};
 use datasync::log::plan::{Area, Op};
 use datasync::volume::{Options, Volume};
@@ -26,19 +24,20 @@ enum Barriers {
     Panic,
 }
 
-/// Memory whose barriers on the log wait for their end, and a count of those that wait.
+/// What barriers on the log do, and how many wait to be told something else.
 #[derive(Clone)]
-struct Gate {
-    memory: Memory,
-    state: Arc<(Mutex<(Barriers, u32)>, Condvar)>,
-}
+struct Gate(Arc<(Mutex<(Barriers, u32)>, Condvar)>);
 
 impl Gate {
     /// A database with one row in `t`, and a connection to it.
     fn database() -> (Self, Database, Connection) {
-        let state = Arc::new((Mutex::new((Barriers::Pass, 0)), Condvar::new()));
-        let gate = Self { memory: Memory::new(), state };
-        let volume = Volume::open(gate.clone(), Options::new().background(false)).unwrap();
+        let gate = Self(Arc::new((Mutex::new((Barriers::Pass, 0)), Condvar::new())));
+        let own = gate.clone();
+        let memory = Memory::new().with_hook(move |request| match request {
+            Request::Apply(Op::Barrier(Area::Segment(_))) => own.barrier(),
+            _ => Ok(()),
+        });
+        let volume = Volume::open(memory, Options::new().background(false)).unwrap();
         let database = Database::over(volume).unwrap();
         let connection = database.connection().unwrap();
         run(&connection, "CREATE TABLE t(x); INSERT INTO t VALUES (0)");
@@ -46,52 +45,27 @@ impl Gate {
     }
 
     fn set(&self, barriers: Barriers) {
-        self.state.0.lock().unwrap_or_else(PoisonError::into_inner).0 = barriers;
-        self.state.1.notify_all();
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).0 = barriers;
+        self.0.1.notify_all();
     }
 
     /// Until somebody's barrier waits.
     fn reached(&self) {
-        let state = self.state.0.lock().unwrap();
-        drop(self.state.1.wait_timeout_while(state, LONG, |(_, waiting)| *waiting == 0).unwrap());
+        let state = self.0.0.lock().unwrap();
+        drop(self.0.1.wait_timeout_while(state, LONG, |(_, waiting)| *waiting == 0).unwrap());
     }
 
-    fn barrier(&self) -> Barriers {
-        let mut state = self.state.0.lock().unwrap();
+    fn barrier(&self) -> Result<()> {
+        let mut state = self.0.0.lock().unwrap();
         state.1 += 1;
-        self.state.1.notify_all();
-        let mut state = self.state.1.wait_while(state, |(barriers, _)| *barriers == Barriers::Wait).unwrap();
+        self.0.1.notify_all();
+        let mut state = self.0.1.wait_while(state, |(barriers, _)| *barriers == Barriers::Wait).unwrap();
         state.1 -= 1;
-        state.0
-    }
-}
-
-impl Source for Gate {
-    fn read(&self, area: Area, offset: u64, buf: &mut [u8]) -> Result<usize> {
-        self.memory.read(area, offset, buf)
-    }
-
-    fn len(&self, area: Area) -> Result<Option<u64>> {
-        self.memory.len(area)
-    }
-
-    fn segments(&self) -> Result<Vec<SegmentId>> {
-        self.memory.segments()
-    }
-}
-
-impl Backend for Gate {
-    fn apply(&self, op: &Op) -> Result<()> {
-        let barrier = matches!(op, Op::Barrier(Area::Segment(_)));
-        match if barrier { self.barrier() } else { Barriers::Pass } {
+        match state.0 {
             Barriers::Fail => Err(Error::new(ErrorKind::Io, "the planted barrier failure")),
             Barriers::Panic => panic!("a planted panic"),
-            Barriers::Pass | Barriers::Wait => self.memory.apply(op),
+            Barriers::Pass | Barriers::Wait => Ok(()),
         }
-    }
-
-    fn name(&self) -> String {
-        "gated memory".to_owned()
     }
 }
 

@@ -4,11 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use datasync::Database;
-use datasync::backend::memory::Memory;
-use datasync::backend::{Backend, Source};
-use datasync::block::SegmentId;
-use datasync::error::{Error, ErrorKind, Result};
-use datasync::log::plan::{Area, Op};
+use datasync::backend::memory::{Memory, Request};
+use datasync::error::{Error, ErrorKind};
+use datasync::log::plan::Op;
 use datasync::volume::{Options, Volume};
 use rusqlite::ffi;
 
@@ -18,8 +16,7 @@ const FINE: u8 = 0;
 const BARRIERS_FAIL: u8 = 1;
 const READS_PANIC: u8 = 2;
 
-/// Memory that can be told to misbehave.
-#[derive(Clone)]
+/// Memory that misbehaves as its mood says.
 struct Moody {
     memory: Memory,
     mood: Arc<AtomicU8>,
@@ -27,47 +24,25 @@ struct Moody {
 
 impl Moody {
     fn new() -> Self {
-        Self { memory: Memory::new(), mood: Arc::default() }
+        let mood = Arc::new(AtomicU8::new(FINE));
+        let now = Arc::clone(&mood);
+        let memory = Memory::new().with_hook(move |request| match (now.load(Ordering::SeqCst), request) {
+            (BARRIERS_FAIL, Request::Apply(Op::Barrier(_))) => {
+                Err(Error::new(ErrorKind::Io, "the planted barrier failure"))
+            }
+            (READS_PANIC, Request::Read(_)) => panic!("a planted panic"),
+            _ => Ok(()),
+        });
+        Self { memory, mood }
     }
 
     fn set(&self, mood: u8) {
         self.mood.store(mood, Ordering::SeqCst);
     }
 
-    fn is(&self, mood: u8) -> bool {
-        self.mood.load(Ordering::SeqCst) == mood
-    }
-
     fn database(&self) -> Database {
-        Database::over(Volume::open(self.clone(), Options::new().background(false)).unwrap()).unwrap()
-    }
-}
-
-impl Source for Moody {
-    fn read(&self, area: Area, offset: u64, buf: &mut [u8]) -> Result<usize> {
-        assert!(!self.is(READS_PANIC), "a planted panic");
-        self.memory.read(area, offset, buf)
-    }
-
-    fn len(&self, area: Area) -> Result<Option<u64>> {
-        self.memory.len(area)
-    }
-
-    fn segments(&self) -> Result<Vec<SegmentId>> {
-        self.memory.segments()
-    }
-}
-
-impl Backend for Moody {
-    fn apply(&self, op: &Op) -> Result<()> {
-        if self.is(BARRIERS_FAIL) && matches!(op, Op::Barrier(_)) {
-            return Err(Error::new(ErrorKind::Io, "the planted barrier failure"));
-        }
-        self.memory.apply(op)
-    }
-
-    fn name(&self) -> String {
-        "moody memory".to_owned()
+        let volume = Volume::open(self.memory.clone(), Options::new().background(false));
+        Database::over(volume.unwrap()).unwrap()
     }
 }
 

@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use datasync::backend::memory::Memory;
+use datasync::backend::memory::{Memory, Request};
 use datasync::backend::sim::{BarrierFailure, Cut, Fault, SimDisk};
 use datasync::backend::{Backend, Source};
 use datasync::block::{BLOCK_SIZE, BlockNo, CommitId, Durability, Epoch, Lsn, SegmentId, StoreId};
-use datasync::error::{ErrorKind, Result};
+use datasync::error::ErrorKind;
 use datasync::format::meta::{EpochEnd, Meta, MetaBody};
 use datasync::log::plan::{Area, Op};
 use datasync::volume::{Options, Outcome, Snapshot, Volume};
@@ -164,53 +164,21 @@ pub fn the_fate_of_a_commit_is_open_until_a_poisoned_store_is_reopened() {
     assert_eq!(volume.outcome_of(lost), Outcome::Unknown);
 }
 
-/// A medium that must be left alone once it was let go of.
-#[derive(Clone)]
-struct Watched {
-    memory: Memory,
-    released: Arc<AtomicBool>,
-    touched: Arc<AtomicBool>,
-}
-
-impl Watched {
-    fn touch(&self) {
-        if self.released.load(Ordering::SeqCst) {
-            self.touched.store(true, Ordering::SeqCst);
-        }
-    }
-}
-
-impl Source for Watched {
-    fn read(&self, area: Area, offset: u64, buf: &mut [u8]) -> Result<usize> {
-        self.touch();
-        self.memory.read(area, offset, buf)
-    }
-    fn len(&self, area: Area) -> Result<Option<u64>> {
-        self.memory.len(area)
-    }
-    fn segments(&self) -> Result<Vec<SegmentId>> {
-        self.memory.segments()
-    }
-}
-
-impl Backend for Watched {
-    fn apply(&self, op: &Op) -> Result<()> {
-        self.touch();
-        self.memory.apply(op)
-    }
-    fn release(&self) {
-        self.released.store(true, Ordering::SeqCst);
-    }
-    fn name(&self) -> String {
-        self.memory.name()
-    }
-}
-
 #[test]
 pub fn nothing_touches_the_medium_after_close() {
     for _ in 0..30 {
-        let medium = Watched { memory: Memory::new(), released: Arc::default(), touched: Arc::default() };
-        let volume = Volume::open(medium.clone(), options()).expect("a new store");
+        let (released, touched) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let seen = Arc::clone(&touched);
+        let medium = Memory::new().with_hook(move |request| {
+            match request {
+                Request::Release => released.store(true, Ordering::SeqCst),
+                Request::Read(_) | Request::Apply(_) => {
+                    seen.fetch_or(released.load(Ordering::SeqCst), Ordering::SeqCst);
+                }
+            }
+            Ok(())
+        });
+        let volume = Volume::open(medium, options()).expect("a new store");
         put(&volume, &[0], 1, Durability::Durable);
         let holder = volume.begin().expect("the slot is free");
         let wait = Duration::from_secs(5);
@@ -227,7 +195,7 @@ pub fn nothing_touches_the_medium_after_close() {
             drop(holder);
         });
         volume.close().expect("closed by now");
-        assert!(!medium.touched.load(Ordering::SeqCst), "used after it was released");
+        assert!(!touched.load(Ordering::SeqCst), "used after it was released");
     }
 }
 
