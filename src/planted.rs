@@ -76,6 +76,8 @@ bugs! {
         SkipMetaProof,
         /// Recovery writes over the only sound copy of META first.
         ProveSoundCopyFirst,
+        /// Recovery writes the copy of META first that the recovery before wrote first.
+        ProveSameCopyFirst,
         /// Recovery rewrites the second copy of META before the first is durable.
         SkipFirstProofBarrier,
         /// Recovery lists the directory without a barrier on it.
@@ -246,6 +248,8 @@ bugs! {
         RetryBarrier,
         /// A barrier that failed for want of space is tried again, and believed.
         RetryFullBarrier,
+        /// A transaction that cannot begin is told of the commit before it as if it were its own.
+        NameEarlierCommit,
         /// A poisoned store still says what became of its commits.
         OutcomeIgnoresPoison,
     }
@@ -264,6 +268,10 @@ bugs! {
         IgnoreSuperJournal,
         /// A part of such a transaction makes sure of space for itself only, and not for being taken back.
         ReserveWithoutUndo,
+        /// A part of such a transaction is shown to others before SQLite confirms it.
+        ShowEarlyPart,
+        /// That a part of such a transaction was refused is told once, though SQLite did not roll it back.
+        ForgetRefusal,
         /// SQLite may remove a super-journal that a store has to be taken back by.
         ForgetSuperJournal,
         /// A header that says WAL mode is served as it is.

@@ -203,7 +203,7 @@ impl MainFile {
         if writing.early.is_some() && !writing.touched {
             return Err(self.left_behind());
         }
-        let refused = writing.refused.take();
+        let refused = writing.refused.take().filter(|_| !planted(Bug::ForgetRefusal));
         if refused.is_some() || writing.failed {
             writing.abandon()?;
             self.header.forget();

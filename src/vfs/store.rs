@@ -123,8 +123,8 @@ impl Store {
         // Held until there is a view: nothing of a transaction can be hidden too late for it.
         let before = lock(&self.before);
         match &*before {
-            Some(before) => before.again(),
-            None => self.volume.snapshot_from(least),
+            Some(before) if !planted(Bug::ShowEarlyPart) => before.again(),
+            _ => self.volume.snapshot_from(least),
         }
     }
 

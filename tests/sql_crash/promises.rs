@@ -16,7 +16,6 @@ pub const ALL: &[(&str, fn() -> Checked<()>)] = &[
     ("a_file_belongs_to_one_life_of_its_volume", one_life),
     ("quota_is_full_not_io_error", quota),
     ("a_commit_on_a_full_disk_changes_nothing", full_is_early),
-    ("a_transaction_over_two_stores_tells_of_a_failure", two_stores),
     ("a_header_that_changes_is_written_and_one_that_only_counts_is_not", counted),
     ("wal_mode_is_refused_and_harmless", wal),
 ];
@@ -98,18 +97,6 @@ fn full_is_early() -> Checked<()> {
     sql(&connection, MANY)?;
     let rows = number(&connection, "SELECT count(*) FROM t")?;
     ensure(rows == 301, "I9 progress", || format!("{rows} rows at last"))
-}
-
-fn two_stores() -> Checked<()> {
-    let (one, two) = (SimDisk::new(1), SimDisk::new(2));
-    let (first, second) = (database(&one)?, database(&two)?);
-    sql(&connect(&second)?, "CREATE TABLE u(x)")?;
-    let connection = connect(&first)?;
-    sql(&connection, &format!("CREATE TABLE t(x); ATTACH '{}' AS b", second.name()))?;
-    sql(&connection, "BEGIN; INSERT INTO t VALUES (1); INSERT INTO u VALUES (1)")?;
-    two.inject(Fault::FailBarrier { nth: 1, how: BarrierFailure::Drops, kind: ErrorKind::Io });
-    let told = code(&connection, "COMMIT");
-    ensure(told != 0, "I2 durability", || "COMMIT succeeds although a barrier failed".into())
 }
 
 fn counted() -> Checked<()> {

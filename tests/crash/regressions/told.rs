@@ -1,7 +1,8 @@
 //! What a store tells about itself is true: what it counted, and what a recovery found.
 
-use datasync::backend::sim::{Cut, Fate, Fault, SimDisk, bytes_of};
+use datasync::backend::sim::{BarrierFailure, Cut, Fate, Fault, SimDisk, bytes_of};
 use datasync::block::{BLOCK_SIZE, BlockNo, Durability, Lsn, SegmentId};
+use datasync::error::ErrorKind;
 use datasync::format::group::Group;
 use datasync::log::plan::Area;
 use datasync::volume::{OpenKind, Volume};
@@ -16,6 +17,7 @@ pub const ALL: &[fn()] = &[
     what_a_recovery_tells_is_what_it_found,
     damage_is_told_once_and_every_meeting_is_counted,
     a_copy_of_sums_that_is_rotten_or_old_is_told,
+    who_cannot_begin_is_told_of_no_commit,
 ];
 
 fn open(disk: &SimDisk) -> Volume {
@@ -200,4 +202,33 @@ pub fn a_copy_of_sums_that_is_rotten_or_old_is_told() {
             assert_eq!(told(Some(fault)), ["base.sum: one of the two copies of page 0"], "{fault}");
         }
     }
+}
+
+/// To make room for it, commits before it have to be durable; it is not one of them.
+#[test]
+pub fn who_cannot_begin_is_told_of_no_commit() {
+    let mut told = Vec::new();
+    for nth in 1..6 {
+        let disk = SimDisk::new(1);
+        let volume = open(&disk);
+        let refused = (0..10_000).find_map(|stamp| {
+            disk.inject(Fault::FailBarrier { nth, how: BarrierFailure::KeepsDirty, kind: ErrorKind::Io });
+            let begun = volume.begin();
+            disk.heal();
+            let mut writer = match begun {
+                Ok(writer) => writer,
+                Err(error) => return Some(error),
+            };
+            // So large that it is not acknowledged without a proof of its own.
+            for block in 0..stamp % 13 {
+                writer.write(BlockNo(block), &fill(block, stamp)).expect("there is space");
+            }
+            writer.commit(Durability::Applied).expect("a healthy medium");
+            None
+        });
+        let error = refused.expect("the log is full at last, and its barrier fails");
+        assert!(matches!(error.kind(), ErrorKind::Io | ErrorKind::Poisoned), "barrier {nth}: {error}");
+        told.push(error.kind());
+    }
+    assert!(told.contains(&ErrorKind::Poisoned), "{told:?}");
 }
