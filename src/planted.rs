@@ -76,7 +76,7 @@ bugs! {
         SkipMetaProof,
         /// Recovery writes over the only sound copy of META first.
         ProveSoundCopyFirst,
-        /// Recovery writes the copy of META first that the recovery before wrote first.
+        /// Of two equal copies of META recovery always writes the same one first.
         ProveSameCopyFirst,
         /// Recovery rewrites the second copy of META before the first is durable.
         SkipFirstProofBarrier,

@@ -60,7 +60,7 @@ pub(crate) fn first_to_prove(source: &dyn Source, meta: &Meta) -> Result<u64> {
     Ok(match (sequence(0)?, sequence(1)?) {
         (None, _) => 0,
         (_, None) => 1,
-        (first, second) if first == second && planted(Bug::ProveSameCopyFirst) => first_copy(meta.seq),
+        (first, second) if first == second && planted(Bug::ProveSameCopyFirst) => 0,
         (first, second) if first == second => 1 - first_copy(meta.seq),
         (first, _) => u64::from(first != Some(meta.seq)),
     })
