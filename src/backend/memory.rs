@@ -81,9 +81,9 @@ impl Memory {
         Self { name: Some(name), ..self }
     }
 
-    /// The same bytes behind `hook`, which is called before each request through this handle and its clones. It may look,
-    /// wait or panic; with an error the request is refused, and the store told of it. (Nobody is told that a release
-    /// was refused.)
+    /// The same bytes behind `hook`, which is called before each request through this handle and its clones. It may
+    /// look, wait or panic; with an error the request is refused, and the store told of it. (Nobody is told that a
+    /// release was refused.)
     ///
     /// ```
     /// use datasync::backend::memory::{Memory, Request};

@@ -150,8 +150,7 @@ impl Volume {
     ///
     /// # Errors
     /// * `Busy`: another writer has it.
-    /// * `Full`, `Io`, `Poisoned`: the log was full, and to fold it failed.
-    /// * `ReadOnly`, `Poisoned`; `Misuse` after `close`.
+    /// * `Full`, `Io`: the log was full, and to fold it failed. `Poisoned`, `ReadOnly`; `Misuse` after `close`.
     pub fn begin(&self) -> Result<Writer> {
         self.begin_within(Duration::ZERO)
     }
