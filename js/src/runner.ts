@@ -359,6 +359,8 @@ export class Runner {
       await this.#plain(inside ? `RELEASE ${PART}` : "COMMIT");
       return results;
     } catch (error) {
+      // What undoes it is not stopped by the signal that stopped it.
+      this.#batching = false;
       if (this.inTransaction()) await this.#undo(inside);
       if (error instanceof Error && item < items.length) error.message = `Item ${item}: ${error.message}`;
       throw error;
