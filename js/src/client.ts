@@ -27,12 +27,14 @@ interface Waiting {
   op: Op;
   tx: number | undefined;
   sent: boolean;
+  /** The commit of its transaction was sent behind it. */
+  ending: boolean;
   resolve(value: unknown): void;
   reject(error: unknown): void;
   done(): void;
 }
 
-/** Operations outside a transaction that may have committed something when no answer comes. */
+/** Operations outside a transaction, or of one whose commit is sent, that may have committed something when no answer comes. */
 const MAY_COMMIT: ReadonlySet<Op> = new Set<Op>([
   "run", "statement", "cursor", "fetch", "batch", "apply", "importStore", "sync",
 ]);
@@ -88,7 +90,7 @@ export class Client {
       const abort = () => this.#abort(id, signal as AbortSignal);
       signal?.addEventListener("abort", abort);
       const done = () => signal?.removeEventListener("abort", abort);
-      this.#waiting.set(id, { op, tx, sent: false, resolve: resolve as (value: unknown) => void, reject, done });
+      this.#waiting.set(id, { op, tx, sent: false, ending: false, resolve: resolve as (value: unknown) => void, reject, done });
       if (this.#outgoing.length === 0) queueMicrotask(() => this.#send());
       this.#outgoing.push({ call, transfer: transfer ?? [] });
     });
@@ -120,9 +122,18 @@ export class Client {
     this.#outgoing = [];
     for (const { call } of outgoing) {
       const waiting = this.#waiting.get(call.id);
-      if (waiting) waiting.sent = true;
+      if (!waiting) continue;
+      waiting.sent = true;
+      if (COMMITS.has(waiting.op)) this.#ends(waiting.tx);
     }
     if (outgoing.length > 0) this.#sendAll(outgoing);
+  }
+
+  /** The transaction `tx` is about to be committed, with calls of it whose answers nobody has awaited. */
+  #ends(tx: number | undefined): void {
+    for (const waiting of this.#waiting.values()) {
+      if (waiting.tx === tx) waiting.ending = true;
+    }
   }
 
   #sendAll(outgoing: Outgoing[]): void {
@@ -216,7 +227,8 @@ export class Client {
 }
 
 function unanswered(waiting: Waiting, reason: string): DataSyncError {
-  const committing = COMMITS.has(waiting.op) || (waiting.tx === undefined && MAY_COMMIT.has(waiting.op));
+  const ends = waiting.tx === undefined || waiting.ending;
+  const committing = COMMITS.has(waiting.op) || (ends && MAY_COMMIT.has(waiting.op));
   if (waiting.sent && committing) {
     return new DataSyncError(
       "Indeterminate",

@@ -41,7 +41,8 @@ test("calls_of_one_turn_are_one_message_and_settle_by_their_ids", async () => {
 test("when_the_worker_dies_every_promise_settles_and_says_what_is_known", async () => {
   const { worker, client } = started();
   const change = client.call("run", put);
-  const inTransaction = client.call("run", put, { tx: 1 });
+  const inTransaction = client.call("run", put, { tx: 3 });
+  const notAwaited = client.call("run", put, { tx: 1 });
   const commit = client.call("commit", { id: 1 }, { tx: 1 });
   const imported = client.call("importEnd", {}, { tx: 2 });
   const changes = client.call("apply", { changes: new Uint8Array(1), onConflict: "abort" });
@@ -52,6 +53,7 @@ test("when_the_worker_dies_every_promise_settles_and_says_what_is_known", async 
   await assert.rejects(change, { kind: "Indeterminate" });
   await assert.rejects(inTransaction, { kind: "Closed" });
   await assert.rejects(commit, { kind: "Indeterminate" });
+  await assert.rejects(notAwaited, { kind: "Indeterminate" }, "it stays if its transaction does");
   await assert.rejects(imported, { kind: "Indeterminate" });
   await assert.rejects(changes, { kind: "Indeterminate" });
   await assert.rejects(numbers, { kind: "Closed" });
