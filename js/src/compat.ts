@@ -99,8 +99,10 @@ export class SQLiteDB {
   /** Runs every statement of `sql`; the columns and rows of the last one that returns any. */
   async execute(sql: string, params?: Params): Promise<QueryResult> {
     const begun = performance.now();
+    // Before anything is awaited: a commit or rollback that is called behind this one ends the transaction it belongs to.
+    const run = this.#transaction?.run;
     const db = await this.#database();
-    const steps = await (this.#transaction?.run ?? db).script(sql, params);
+    const steps = await (run ?? db).script(sql, params);
     return resultOf(steps, performance.now() - begun);
   }
 
