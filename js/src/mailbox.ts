@@ -442,6 +442,7 @@ export class Mailbox {
     const at = this.#queue.findIndex((call) => call.id === id);
     if (at < 0) return;
     this.#queue.splice(at, 1);
+    if (this.#queue.length === 0) this.#ownership.stir();
     const error = partsOf(cancelled("before it began; nothing was changed"));
     this.#post([{ answer: { id, error }, transfer: [], now: true, commits: false }]);
   }

@@ -86,7 +86,7 @@ export class Ownership {
     owner.idle = later(owner.idleMs, asleep);
   }
 
-  /** The owner has said something. */
+  /** The owner has said something, or nobody waits for it any more. */
   stir(): void {
     if (!this.#owner) return;
     clearTimeout(this.#owner.idle);
