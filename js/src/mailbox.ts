@@ -14,6 +14,7 @@ import { failed, Settling, type Outgoing } from "./settling.ts";
 import { SyncTimer } from "./autosync.ts";
 import { transfersOf } from "./transfers.ts";
 import type { Durability } from "./types.ts";
+import { Waitlist } from "./waitlist.ts";
 import { inTime } from "./waiting.ts";
 
 /** How long a turn executes before its answers leave, and a call before messages are let in, ms. */
@@ -65,7 +66,7 @@ export class Mailbox {
   readonly #world: World;
   readonly #ownership = new Ownership((id, error) => this.#expire(id, error));
   readonly #herald: Herald;
-  #queue: Call[] = [];
+  readonly #queue = new Waitlist();
   #session: Session | undefined;
   #runner: Runner | undefined;
   #settling: Settling | undefined;
@@ -87,7 +88,7 @@ export class Mailbox {
     if (this.#dead) return;
     switch (message.type) {
       case "calls":
-        this.#queue.push(...message.calls);
+        this.#queue.add(message.calls);
         for (const { request, tx } of message.calls) {
           if (request.op === "close") this.#giveUpOwner();
           // Heard is enough: it may have to wait for a barrier before it runs.
@@ -135,7 +136,7 @@ export class Mailbox {
 
   /** Where in the queue the next call is that may run; -1 if there is none. */
   #next(): number {
-    return this.#queue.findIndex((call) => this.#ownership.lets(call));
+    return this.#queue.find((call) => this.#ownership.lets(call));
   }
 
   /** Executes what may run, for one turn; the answers. */
@@ -144,16 +145,16 @@ export class Mailbox {
     this.#begun = this.#world.now();
     for (;;) {
       const at = this.#next();
-      const call = this.#queue[at];
+      const call = this.#queue.at(at);
       if (!call) return turn;
       const { op } = call.request;
       // What was answered before is durable, or known not to be, before the session goes, and before another barrier
       // than this turn's: for what that makes durable, the failure of this one must not be told.
       if ((op === "close" || op === "sync") && turn.length > 0) return turn;
       if (this.#joins(at, true) && this.#joins(at + 1, false) && this.#runner?.mayJoin()) {
-        turn.push(...(await this.#joined(this.#runner)));
+        for (const answer of await this.#joined(this.#runner)) turn.push(answer);
       } else {
-        this.#queue.splice(at, 1);
+        this.#queue.take(at);
         const answer = await this.#answer(call);
         // Nobody waits for 0. A sync has had its barrier.
         if (call.id !== 0 && op !== "sync") turn.push(answer);
@@ -170,7 +171,7 @@ export class Mailbox {
 
   /** Whether the call at `at` may share a commit with others. */
   #joins(at: number, begins: boolean): boolean {
-    const call = this.#queue[at];
+    const call = this.#queue.at(at);
     if (call?.tx !== undefined || call === undefined || this.#ownership.owner !== undefined) return false;
     return this.#runner?.joins(call.request, this.#isWitnessed(call), begins) ?? false;
   }
@@ -181,8 +182,9 @@ export class Mailbox {
     const next = () => {
       const at = this.#next();
       if (this.#dead || this.#isLate() || !this.#joins(at, false)) return undefined;
-      calls.push(...this.#queue.splice(at, 1));
-      return calls.at(-1);
+      const call = this.#queue.take(at);
+      if (call) calls.push(call);
+      return call;
     };
     const execute = async (call: Call) => {
       const answer = await this.#answer(call);
@@ -282,7 +284,7 @@ export class Mailbox {
     if (request.op === "begin") {
       this.#ownership.take(request.id, request);
       // One that came while it began found no owner to end.
-      if (this.#queue.some(({ request: { op } }) => op === "close")) this.#giveUpOwner();
+      if (this.#queue.find(({ request: { op } }) => op === "close") >= 0) this.#giveUpOwner();
     } else if (request.op === "importStart") this.#ownership.take(request.id);
     else if (op === "commit" || op === "rollback" || op === "importEnd" || op === "importCancel") this.#ownership.leave();
     else if (call.tx !== undefined && !isImport(op)) this.#lost(runner, undefined);
@@ -324,7 +326,7 @@ export class Mailbox {
   /** The timer's sync: nobody's call. */
   #syncSoon(cause: "timer" | "dirty"): void {
     this.#herald.cause = cause;
-    this.#queue.push({ id: 0, request: { op: "sync" } });
+    this.#queue.add([{ id: 0, request: { op: "sync" } }]);
     void this.#drain();
   }
 
@@ -439,9 +441,9 @@ export class Mailbox {
 
   #cancel(id: number): void {
     if (this.#running === id) this.#cancelled = true;
-    const at = this.#queue.findIndex((call) => call.id === id);
+    const at = this.#queue.find((call) => call.id === id);
     if (at < 0) return;
-    this.#queue.splice(at, 1);
+    this.#queue.take(at);
     if (this.#queue.length === 0) this.#ownership.stir();
     const error = partsOf(cancelled("before it began; nothing was changed"));
     this.#post([{ answer: { id, error }, transfer: [], now: true, commits: false }]);
@@ -452,7 +454,7 @@ export class Mailbox {
     if (this.#ownership.owner !== id) return;
     this.#ownership.leave(error);
     // Calls of the transaction that wait are answered with the reason; the rollback is nobody's call.
-    this.#queue.unshift({ id: 0, request: { op: "rollback", id } });
+    this.#queue.putFirst({ id: 0, request: { op: "rollback", id } });
     void this.#drain();
   }
 

@@ -45,7 +45,7 @@ export class Settling {
    * while a barrier is under way, unless calls can be suspended, which would meet the barrier's end.
    */
   async hold(turn: Outgoing[]): Promise<void> {
-    this.#held.push(...turn);
+    for (const outgoing of turn) this.#held.push(outgoing);
     if (this.#under === undefined) await this.#begin();
     if (this.#engine.suspends) await this.rest();
   }
