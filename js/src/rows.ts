@@ -9,6 +9,24 @@ import { decodeArrays, decodeObjects, encode, normalize } from "./wire.ts";
 
 /** `params`, checked and ready to be posted. */
 export function toWire(params: Params | undefined): WireParams | undefined {
+  const wired = checked(params);
+  if (wired === undefined) return undefined;
+  const values = Array.isArray(wired) ? wired : wired.values;
+  for (const [at, value] of values.entries()) if (value instanceof Uint8Array) values[at] = copyOf(value);
+  return wired;
+}
+
+/** `bytes` as they are now: what was called is sent at the end of the turn, and until then they are the caller's. */
+export function copyOf(bytes: Uint8Array | ArrayBuffer): Uint8Array<ArrayBuffer> {
+  try {
+    return new Uint8Array(bytes instanceof ArrayBuffer ? new Uint8Array(bytes) : bytes);
+  } catch {
+    throw new DataSyncError("Misuse", "Bytes cannot be read, because their buffer was moved away. Pass a copy to one of the two.");
+  }
+}
+
+/** `params`, checked. Bytes in it are still the caller's. */
+function checked(params: Params | undefined): WireParams | undefined {
   if (params === undefined) return undefined;
   if (Array.isArray(params)) {
     // Not by its own method: that leaves holes as they are.
@@ -52,7 +70,7 @@ export function itemToWire(item: BatchItem): WireItem {
 function manyRows(sql: string, rows: readonly Params[]): WireItem {
   if (!Array.isArray(rows)) throw new DataSyncError("Misuse", "rows is an array: an array or an object of parameters for each row.");
   const wired = Array.from(rows as readonly Params[], (row, index) => {
-    const params = toWire(row);
+    const params = checked(row);
     if (params === undefined) throw new DataSyncError("Misuse", `Row ${index} is undefined.`);
     return params;
   });

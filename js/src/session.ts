@@ -6,6 +6,7 @@
 import { checkCall } from "./checks.ts";
 import { DataSyncError } from "./errors.ts";
 import { callOn, type Port } from "./queries.ts";
+import { copyOf } from "./rows.ts";
 import type { CallOptions, SessionOptions } from "./types.ts";
 
 /** A set of changes that is being recorded. Made by `db.session()`; it ends with the database at the latest. */
@@ -64,9 +65,8 @@ function isName(name: unknown): boolean {
   return typeof name === "string" && name !== "" && !name.includes("\0");
 }
 
-/** `changes`, if they are bytes. */
+/** `changes` as they are now, if they are bytes. */
 export function checkChanges(changes: unknown): Uint8Array {
-  if (changes instanceof Uint8Array) return changes;
-  if (changes instanceof ArrayBuffer) return new Uint8Array(changes);
+  if (changes instanceof Uint8Array || changes instanceof ArrayBuffer) return copyOf(changes);
   throw new DataSyncError("Misuse", "A changeset is a Uint8Array or an ArrayBuffer.");
 }

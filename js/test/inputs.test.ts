@@ -6,9 +6,11 @@ import { Client } from "../src/client.ts";
 import { Database } from "../src/database.ts";
 import { DataSyncError } from "../src/errors.ts";
 import { destroy, importStore, open } from "../src/open.ts";
+import type { ToWorker } from "../src/protocol.ts";
 import { iterateOn, type Port } from "../src/queries.ts";
 import { itemsToWire, toWire } from "../src/rows.ts";
 import { inTransaction, type Stage } from "../src/transaction.ts";
+import type { RecoveryReport } from "../src/types.ts";
 import { opened } from "./fake.ts";
 
 const misuse = (words: RegExp) => ({ name: "DataSyncError", kind: "Misuse", message: words });
@@ -54,6 +56,35 @@ test("an_option_that_importing_and_removing_do_not_have_is_refused", async () =>
   ];
   for (const [options, words] of wrong) await assert.rejects(importStore([], options as never), misuse(words), JSON.stringify(options));
   await assert.rejects(destroy("t", { backends: "opfs" } as never), misuse(/Did you mean backend/));
+});
+
+test("bytes_are_what_they_were_when_the_call_was_made", async () => {
+  const sent: ToWorker[] = [];
+  const worker = { postMessage: (message: ToWorker) => void sent.push(structuredClone(message)), terminate: () => {} };
+  const opened = { name: "t", backend: "memory", recovery: {} as RecoveryReport, integers: "auto", durability: "durable" } as const;
+  const db = new Database(new Client(worker as unknown as Worker, ""), opened);
+  // One buffer for every row, as a decoder uses it.
+  const bytes = new Uint8Array(1);
+  const calls: Promise<unknown>[] = [];
+  for (let row = 1; row <= 3; row += 1) {
+    bytes[0] = row;
+    calls.push(db.exec("INSERT INTO t VALUES (?)", [bytes]), db.query("SELECT :a", { a: bytes.buffer }));
+    calls.push(db.batch([["INSERT INTO t VALUES (?)", [bytes]], { sql: "INSERT INTO t VALUES (?)", rows: [[bytes]] }]));
+    calls.push(db.applyChangeset(bytes), db.invertChangeset(bytes.buffer));
+  }
+  bytes[0] = 9;
+  calls.forEach((call) => call.catch(() => {}));
+  await Promise.resolve();
+  db.terminate();
+  const found: number[] = [];
+  const look = (value: unknown): void => {
+    if (value instanceof Uint8Array) found.push(value.at(-1) as number);
+    else if (typeof value === "object" && value !== null) Object.values(value).forEach(look);
+  };
+  look(sent);
+  assert.deepEqual(found, [1, 2, 3].flatMap((row) => [row, row, row, row, row, row]));
+  structuredClone(0, { transfer: [bytes.buffer] });
+  assert.throws(() => toWire([bytes]), misuse(/moved away/));
 });
 
 test("holes_and_halves_of_characters_are_no_values", () => {
