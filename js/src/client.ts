@@ -72,6 +72,11 @@ export class Client {
     return this.#over;
   }
 
+  /** Aborted when the worker is gone. */
+  get ended(): AbortSignal {
+    return this.#watch.signal;
+  }
+
   /** Calls `op`; settles when the worker answered, or is gone. */
   call<K extends Op>(op: K, args: Args<K>, extras: CallExtras = {}): Promise<Result<K>> {
     const { tx, durability, signal, transfer } = extras;
@@ -213,8 +218,8 @@ export class Client {
 
   #end(reason: string): void {
     if (this.#over) return;
-    this.#watch.abort();
     this.#over = new DataSyncError("Closed", `The database is closed: ${reason}. Open it again.`);
+    this.#watch.abort();
     const left = [...this.#waiting.values()];
     this.#waiting.clear();
     this.#outgoing = [];

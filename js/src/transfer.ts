@@ -4,7 +4,7 @@
 // stopped leaves the database as it was, and an export that is left early is freed.
 
 import { checkFunction, checkKeys } from "./checks.ts";
-import { aborted } from "./client.ts";
+import { aborted, type Client } from "./client.ts";
 import { DataSyncError } from "./errors.ts";
 import { callOn, type Port } from "./queries.ts";
 import type { CallOptions, ImportOptions } from "./types.ts";
@@ -73,14 +73,28 @@ export async function importFrom(port: Port, id: number, source: ImportSource, o
   checkKeys(options, ["onProgress", "signal"]);
   const { signal, onProgress } = options;
   if (onProgress !== undefined) checkFunction("onProgress", onProgress);
-  const { pieces, total } = await open(source);
   const { client } = port;
+  const check = () => {
+    if (client.over) throw client.over;
+    if (signal?.aborted) throw aborted(signal);
+  };
+  const given = await open(source, { signals: signal ? [client.ended, signal] : [client.ended], check });
+  try {
+    await importPieces(client, id, given, check, options);
+  } finally {
+    await given.end();
+  }
+}
+
+async function importPieces(
+  client: Client, id: number, { pieces, total }: Given, check: () => void, { signal, onProgress }: ImportOptions,
+): Promise<void> {
   const own = { tx: id, signal };
   await client.call("importStart", { id, bytes: total }, { signal });
   try {
     let done = 0;
     for await (const piece of pieces) {
-      if (signal?.aborted) throw aborted(signal);
+      check();
       // A copy: what is sent is gone from here, and the bytes are the caller's.
       const bytes = piece.slice();
       await client.call("importWrite", { bytes }, { ...own, transfer: [bytes.buffer] });
@@ -95,48 +109,70 @@ export async function importFrom(port: Port, id: number, source: ImportSource, o
   }
 }
 
-/** The source in pieces, and how many bytes it will be. */
-async function open(source: ImportSource): Promise<{ pieces: AsyncIterable<Uint8Array>; total: number }> {
-  if (source instanceof ArrayBuffer) return open(new Uint8Array(source));
+/** What is imported. */
+interface Given {
+  pieces: AsyncIterable<Uint8Array>;
+  /** Bytes of all pieces. */
+  total: number;
+  /** Lets go of the source. */
+  end(): Promise<unknown>;
+}
+
+/** What ends an import whose source says nothing: `check` throws once one of the signals was given. */
+interface Stop {
+  signals: readonly AbortSignal[];
+  check(): void;
+}
+
+/** The source in pieces. */
+async function open(source: ImportSource, stop: Stop): Promise<Given> {
+  if (source instanceof ArrayBuffer) return open(new Uint8Array(source), stop);
   if (source instanceof Uint8Array) {
     checkHeader(source);
-    return { pieces: slices(source), total: source.byteLength };
+    return { pieces: slices(source), total: source.byteLength, end: async () => {} };
   }
   if (typeof Blob !== "undefined" && source instanceof Blob) {
     checkHeader(new Uint8Array(await source.slice(0, HEADER_BYTES).arrayBuffer()));
-    return { pieces: read(source.stream().getReader()), total: source.size };
+    const pieces = read(source.stream().getReader(), stop);
+    return { pieces, total: source.size, end: () => pieces.return() };
   }
-  if (source instanceof ReadableStream) return openStream(source);
+  if (source instanceof ReadableStream) return openStream(source, stop);
   throw new DataSyncError("Misuse", "import takes a Uint8Array, an ArrayBuffer, a Blob (a File) or a ReadableStream.");
 }
 
-async function openStream(source: ReadableStream<Uint8Array>): Promise<{ pieces: AsyncIterable<Uint8Array>; total: number }> {
-  const reader = source.getReader();
-  const rest = read(reader);
+async function openStream(source: ReadableStream<Uint8Array>, stop: Stop): Promise<Given> {
+  const rest = read(source.getReader(), stop);
   let begin = new Uint8Array(0);
-  while (begin.byteLength < HEADER_BYTES) {
-    const { value, done } = await rest.next();
-    if (done) break;
-    begin = join(begin, value);
-  }
   try {
+    while (begin.byteLength < HEADER_BYTES) {
+      const { value, done } = await rest.next();
+      if (done) break;
+      begin = join(begin, value);
+    }
     checkHeader(begin);
+    const first = begin, total = sizeByHeader(first);
+    const pieces = (async function* () {
+      yield first;
+      yield* rest;
+    })();
+    return { pieces, total, end: () => rest.return() };
   } catch (error) {
-    await reader.cancel(error).catch(() => {});
+    await rest.return();
     throw error;
   }
-  const first = begin;
-  const pieces = (async function* () {
-    yield first;
-    yield* rest;
-  })();
-  return { pieces, total: sizeByHeader(first) };
 }
 
-async function* read(reader: ReadableStreamDefaultReader<Uint8Array>): AsyncGenerator<Uint8Array, void> {
+async function* read(
+  reader: ReadableStreamDefaultReader<Uint8Array>, { signals, check }: Stop = { signals: [], check() {} },
+): AsyncGenerator<Uint8Array, void> {
+  // Ends what is being read, too: a source may say nothing for ever.
+  const cancel = () => reader.cancel().catch(() => {});
+  for (const signal of signals) signal.addEventListener("abort", cancel);
   try {
     for (;;) {
+      check();
       const { value, done } = await reader.read();
+      check();
       if (done) return;
       if (!((value as unknown) instanceof Uint8Array)) {
         throw new DataSyncError("Misuse", "import takes a stream of bytes, each piece a Uint8Array. Nothing was changed.");
@@ -144,7 +180,8 @@ async function* read(reader: ReadableStreamDefaultReader<Uint8Array>): AsyncGene
       yield* slices(value);
     }
   } finally {
-    await reader.cancel().catch(() => {});
+    for (const signal of signals) signal.removeEventListener("abort", cancel);
+    await cancel();
   }
 }
 
