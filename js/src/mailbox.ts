@@ -77,6 +77,7 @@ export class Mailbox {
   #nap: { timer: ReturnType<typeof setTimeout>; idle: boolean; disturbed: boolean } | undefined;
   #cancelled = false;
   #dead = false;
+  #closed: DataSyncError | undefined;
 
   constructor(world: World) {
     this.#world = world;
@@ -260,10 +261,8 @@ export class Mailbox {
     const { op } = call.request;
     if (op === "open" || op === "importStore") return this.#open(call);
     const runner = this.#runner, session = this.#session;
-    if (!runner || !session) {
-      throw new DataSyncError("Misuse", `A message came out of order: "${String(op)}" before "open".`);
-    }
     this.#ownership.check(call);
+    if (!runner || !session) throw this.#closed ?? outOfOrder(op, 'before "open"');
     if (op === "storage") return session.storage;
     if (op === "sync") {
       if (call.id !== 0) this.#herald.cause = "call";
@@ -276,7 +275,7 @@ export class Mailbox {
   /** Runs `op`, and keeps track of who owns the connection. */
   async #owned(call: Call, op: Runs, runner: Runner): Promise<unknown> {
     const { request } = call;
-    if ((op === "commit" || (isImport(op) && op !== "importStart")) && call.tx === undefined) throw outOfOrder(op);
+    if ((op === "commit" || (isImport(op) && op !== "importStart")) && call.tx === undefined) throw outOfOrder(op, "outside a transaction");
     const result = await runner.run(op, request as never, call.tx, this.#isWitnessed(call)).catch((error: unknown) => {
       if (call.tx !== undefined && op !== "rollback" && !isImport(op)) this.#lost(runner, error);
       throw error;
@@ -341,6 +340,7 @@ export class Mailbox {
       throw error;
     } finally {
       this.#session = this.#runner = this.#settling = undefined;
+      this.#closed = new DataSyncError("Closed", "This database is closed. Open it again.");
       session.leave();
     }
   }
@@ -495,6 +495,6 @@ function isImport(op: Op): boolean {
   return op === "importStart" || op === "importWrite" || op === "importEnd" || op === "importCancel";
 }
 
-function outOfOrder(op: Op): DataSyncError {
-  return new DataSyncError("Misuse", `A message came out of order: "${op}" outside a transaction.`);
+function outOfOrder(op: Op, how: string): DataSyncError {
+  return new DataSyncError("Misuse", `A message came out of order: "${String(op)}" ${how}.`);
 }

@@ -306,8 +306,22 @@ test("a_message_out_of_order_is_an_error_and_changes_nothing", async () => {
   mailbox.hear({ type: "gibberish" } as never);
   assert.ok(posted.some((message) => message.type === "event" && message.event.name === "error"));
   assert.deepEqual(session.values, []);
-  await call({ op: "close" });
-  await assert.rejects(run("GET"), { kind: "Misuse", message: /out of order/ });
+});
+
+test("calls_that_come_while_it_closes_are_told_so", async () => {
+  const { session, run, call, send, number } = await opened();
+  const closing = gate();
+  session.closed = closing.wait;
+  await call({ op: "begin", id: 1 });
+  const [closed] = send(number({ op: "close" }));
+  await rest();
+  const late = [run("PUT ?", [1]), run("PUT ?", [2], { tx: 1 }), call({ op: "importStart", id: 2, bytes: 4096 })];
+  late.forEach((answer) => answer.catch(() => {}));
+  closing.open();
+  await closed;
+  await assert.rejects(late[1]!, { kind: "Closed", message: /rolled back/ });
+  for (const answer of late) await assert.rejects(answer, { kind: "Closed" });
+  assert.deepEqual(session.values, []);
 });
 
 test("what_is_cancelled_before_it_began_changes_nothing", async () => {
