@@ -32,6 +32,8 @@ export interface RawSession {
   invert(changes: Uint8Array): Uint8Array;
   settleNow(): boolean;
   settle(): Promise<void>;
+  /** Whether `settle` is to be awaited before more is done: what is on its way to the medium takes memory. */
+  isBehind(): boolean;
   inTransaction(): boolean;
   /** Whether a transaction may be begun that is committed in one step: none is open, nothing is attached. */
   mayJoin(): boolean;

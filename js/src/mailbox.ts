@@ -347,7 +347,7 @@ export class Mailbox {
 
   async #acknowledge(turn: Outgoing[]): Promise<void> {
     if (this.#runner) this.#herald.turn(this.#runner);
-    const now = this.#settling ? turn.filter((outgoing) => outgoing.now) : turn;
+    const now = this.#settling?.atOnce(turn) ?? turn;
     if (now.length > 0) this.#post(now);
     if (now.length === turn.length) {
       this.#session?.autoSync.dirty(now.filter(({ commits }) => commits).length);

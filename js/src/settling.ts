@@ -40,14 +40,21 @@ export class Settling {
     this.#trapped = trapped;
   }
 
+  /** Those of `turn` that wait for no barrier. None if the medium has to catch up: the others are in memory until it has. */
+  atOnce(turn: Outgoing[]): Outgoing[] {
+    if (this.#engine.raw.isBehind()) for (const outgoing of turn) outgoing.now = false;
+    return turn.filter((outgoing) => outgoing.now);
+  }
+
   /**
    * Posts `turn` as soon as everything committed so far is durable. Resolves when the next call may be executed:
-   * while a barrier is under way, unless calls can be suspended, which would meet the barrier's end.
+   * while a barrier is under way, unless the medium is behind, or calls can be suspended, which would meet the
+   * barrier's end.
    */
   async hold(turn: Outgoing[]): Promise<void> {
     for (const outgoing of turn) this.#held.push(outgoing);
     if (this.#under === undefined) await this.#begin();
-    if (this.#engine.suspends) await this.rest();
+    if (this.#engine.suspends || this.#engine.raw.isBehind()) await this.rest();
   }
 
   /** Resolves when everything committed so far is durable. Rejects as the barrier does. */

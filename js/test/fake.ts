@@ -150,6 +150,11 @@ export class FakeSession {
     await this.barrier?.();
     this.durable = upTo;
   }
+  /** Values that may be undurable before new ones wait. */
+  most = Infinity;
+  isBehind(): boolean {
+    return this.values.length - this.durable > this.most;
+  }
   inTransaction(): boolean {
     this.#inOrder();
     return this.#before !== undefined;

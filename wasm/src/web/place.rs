@@ -16,6 +16,9 @@ use js_sys::Function;
 
 use crate::failure::{Failure, Outcome};
 
+/// What may be on its way to a place before new work waits for it, bytes: all of it is in memory.
+const BEHIND_BYTES: u64 = 64 << 20;
+
 /// A place that was taken for a database.
 pub(super) enum Place {
     Memory(Memory),
@@ -123,6 +126,14 @@ impl Keeper {
         match self {
             Self::Memory(_) | Self::Opfs(_) => true,
             Self::IndexedDb(database) => database.is_strict(),
+        }
+    }
+
+    /// Whether so much is on its way to the place that it has to catch up before more is added.
+    pub(super) fn is_behind(&self) -> bool {
+        match self {
+            Self::Memory(_) | Self::Opfs(_) => false,
+            Self::IndexedDb(database) => database.traffic().queued_bytes > BEHIND_BYTES,
         }
     }
 

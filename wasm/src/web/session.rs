@@ -279,6 +279,13 @@ impl Session {
         Ok(())
     }
 
+    /// Whether `settle` is to be awaited before more is done: what is on its way to the place takes memory.
+    #[wasm_bindgen(js_name = isBehind)]
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.keeper.is_behind()
+    }
+
     /// Resolves if the database is still this worker's: asked when bytes look damaged that may be a new owner's.
     ///
     /// # Errors
