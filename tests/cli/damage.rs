@@ -2,8 +2,12 @@
 
 use std::fs;
 
+use datasync::backend::OpenMode;
+use datasync::backend::file::FileStore;
+use datasync::block::{BLOCK_SIZE, BlockNo, Durability};
 use datasync::format::checksum::digest;
 use datasync::format::meta::META_BYTES;
+use datasync::volume::{Options, Volume};
 use rusqlite::Connection;
 
 use crate::{Place, content};
@@ -113,6 +117,53 @@ fn every_kind_of_bad_store_is_an_error_that_changes_nothing() {
         place.run("stat music.datasync");
         assert_eq!(place.files("music.datasync"), before, "{name}: nothing was changed");
     }
+}
+
+#[test]
+fn what_is_read_of_a_damaged_store_is_called_that() {
+    let place = Place::imported();
+    place.crash_after(&["INSERT INTO artist(name) VALUES ('late')"]);
+    remove_segments(&place);
+    fs::write(place.path("copy.db"), "an older copy").unwrap();
+    place.run("export music.datasync copy.db").fails(2, "exists already");
+    let exported = place.run("export music.datasync copy.db --force").fails(1, "the store is damaged");
+    assert!(exported.err.contains("DAMAGED  log-"), "{}", exported.err);
+    assert_eq!(content(&place.path("copy.db")), content(&place.path("music.db")));
+    let read = place.run_args(&["sql", "music.datasync", "--read-only", "SELECT 1"], "").is(0);
+    assert!(read.err.contains("DAMAGED  log-"), "{}", read.err);
+    let log = place.run("log music.datasync --last 2").is(0);
+    assert!(log.out.contains("MISSING"), "{}", log.out);
+}
+
+#[test]
+fn the_last_groups_are_shown_with_all_their_blocks() {
+    let place = Place::imported();
+    place.crash_after(&["DELETE FROM album", "DELETE FROM artist"]);
+    let all = place.run("log music.datasync --blocks").is(0).out;
+    let last = place.run("log music.datasync --blocks --last 1").is(0).out;
+    let group = |line: &&str| line.starts_with("  page ");
+    assert_eq!(last.lines().filter(group).count(), 1, "{last}");
+    assert!(last.lines().count() > 1 && last.starts_with("  page ") && all.contains(&last), "{last}");
+}
+
+#[test]
+fn a_sound_store_without_a_database_is_salvaged_and_another_kind_of_content_is_named() {
+    let place = Place::imported();
+    place.run_args(&["sql", "empty.datasync", "--create", "SELECT 1"], "").is(0);
+    place.run("salvage empty.datasync --to copy.datasync").is(0);
+    place.run("verify copy.datasync").is(0);
+    let volume = Volume::open(
+        FileStore::open(place.path("blocks.datasync"), OpenMode::Create).unwrap(),
+        Options::new().background(false),
+    );
+    let volume = volume.unwrap();
+    let mut writer = volume.begin().unwrap();
+    writer.write(BlockNo(0), &[7; BLOCK_SIZE]).unwrap();
+    writer.commit(Durability::Durable).unwrap();
+    volume.close().unwrap();
+    drop(volume);
+    place.run("verify blocks.datasync").fails(5, "not a database").advises("--blocks-only");
+    place.run("verify blocks.datasync --blocks-only").is(0);
 }
 
 #[test]

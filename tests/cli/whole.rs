@@ -45,6 +45,55 @@ fn export_replaces_a_file_only_when_told() {
 }
 
 #[test]
+fn an_export_goes_where_it_is_told_whatever_the_name_means_to_sqlite() {
+    let place = Place::imported();
+    fs::write(place.path("mine.db"), "precious").unwrap();
+    for name in ["file:mine.db", ":memory:", "file:x?vfs=datasync"] {
+        place.run_args(&["export", "music.datasync", name], "").is(0);
+        assert_eq!(content(&place.path(name)), content(&place.path("music.db")), "{name}");
+    }
+    assert_eq!(fs::read(place.path("mine.db")).unwrap(), b"precious");
+}
+
+#[test]
+fn nothing_is_written_among_the_files_of_a_store() {
+    let place = Place::imported();
+    let before = place.files("music.datasync");
+    for line in [
+        "export music.datasync music.datasync/base.db --force",
+        "export music.datasync music.datasync/copy.db",
+        "salvage music.datasync --to music.datasync/copy",
+    ] {
+        let refused = place.run(line).fails(2, "inside of");
+        assert!(refused.err.contains("elsewhere"), "{}", refused.err);
+    }
+    assert_eq!(place.files("music.datasync"), before);
+}
+
+#[test]
+fn the_base_of_a_store_is_imported_only_when_all_is_in_it() {
+    let place = Place::imported();
+    place.run("import music.datasync/base.db one.datasync").is(0);
+    place.crash_after(&["DELETE FROM album"]);
+    let refused = place.run("import music.datasync/base.db two.datasync").fails(2, "was not closed");
+    assert!(refused.err.contains("export that store"), "{}", refused.err);
+    assert!(!place.path("two.datasync").exists());
+    place.run("compact music.datasync").is(0);
+    place.run("import music.datasync/base.db two.datasync").is(0);
+}
+
+#[test]
+fn the_next_step_after_a_wrong_path_leads_somewhere() {
+    let place = Place::imported();
+    let folder = "directory that it is to stand in";
+    place.run_args(&["sql", "a/b.datasync", "--create", "SELECT 1"], "").fails(3, "a/b").advises(folder);
+    place.run("import music.db a/b.datasync").fails(3, "a/b").advises(folder);
+    place.run("salvage music.datasync --to a/b.datasync").fails(3, "a/b").advises(folder);
+    place.run("import music.datasync copy.datasync").fails(2, "is a directory").advises("datasync export");
+    place.run("log music.db").fails(3, "is a file").advises("datasync import");
+}
+
+#[test]
 fn an_export_that_cannot_replace_a_file_says_why_and_leaves_nothing_behind() {
     let place = Place::imported();
     let force = "export music.datasync mine.db --force";

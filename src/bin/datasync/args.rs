@@ -46,7 +46,8 @@ Examples:
     #[command(after_help = "\
 The file holds the newest durable commit. An existing file is not touched unless you say --force, and
 then it is replaced in one step: until it is whole the new one is called FILE.exporting. Nothing of the
-store is changed.
+store is changed. If it is damaged, the file holds what is there before the damage, the damage is
+listed, and the exit code is 1.
 
 Examples:
   datasync export music.datasync copy.db
@@ -98,9 +99,10 @@ Examples:
   datasync log music.datasync --last 20       only the last twenty groups")]
     Log(Log),
 
-    /// Fold the log into base.db, so that the store is as small as it gets.
+    /// Fold the log into base.db, and remove it.
     #[command(after_help = "\
-It happens by itself while the store is in use and when it is closed; this does it now.
+It happens by itself while the store is in use and when it is closed; this does it now. The room of
+deleted rows stays in base.db, as in any SQLite database, until `datasync sql STORE VACUUM`.
 
 Examples:
   datasync compact music.datasync")]

@@ -142,6 +142,11 @@ impl From<rusqlite::Error> for Failure {
             Some(Sqlite::DiskFull) => ErrorKind::Full,
             Some(Sqlite::SystemIoFailure | Sqlite::CannotOpen) => ErrorKind::Io,
             Some(Sqlite::ReadOnly) => ErrorKind::ReadOnly,
+            Some(Sqlite::NotADatabase) => {
+                let next = "it holds something else than a SQLite database: `datasync verify STORE --blocks-only` \
+                            checks its blocks";
+                return Self::new(Code::Sql, sentence, next);
+            }
             _ => {
                 let next = "correct the SQL; earlier statements of the script that were committed stay";
                 return Self::new(Code::Sql, sentence, next);

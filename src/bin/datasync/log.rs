@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use datasync::block::{BLOCK_SIZE, BlockBytes, SegmentId};
@@ -31,7 +31,8 @@ pub fn run(args: &args::Log, out: &mut dyn Write) -> Done {
             let (_, path) = present.remove(at);
             describe_segment(&path, Some(record), &mut lines)?;
         } else {
-            lines.plain(&format!("{}  MISSING: META lists it and there is no such file", name(record.id)))?;
+            lines
+                .damage(&format!("{}  MISSING: META lists it and there is no such file", name(record.id)))?;
         }
     }
     if listed.is_empty() && present.is_empty() && newest.is_some() {
@@ -44,10 +45,11 @@ pub fn run(args: &args::Log, out: &mut dyn Write) -> Done {
     Ok(())
 }
 
-/// Where lines go: at once, or only the last few that are about groups.
+/// Where lines go: at once, or only the last few groups and whatever is damaged.
 struct Lines<'a> {
     out: &'a mut dyn Write,
-    tail: Option<(usize, VecDeque<String>)>,
+    /// How many groups, and the lines of each.
+    tail: Option<(usize, VecDeque<Vec<String>>)>,
     blocks: bool,
 }
 
@@ -56,11 +58,15 @@ impl Lines<'_> {
         if self.tail.is_none() { writeln!(self.out, "{line}") } else { Ok(()) }
     }
 
-    fn group(&mut self, line: String) -> io::Result<()> {
+    fn damage(&mut self, line: &str) -> io::Result<()> {
+        writeln!(self.out, "{line}")
+    }
+
+    fn group(&mut self, lines: Vec<String>) -> io::Result<()> {
         let Some((most, kept)) = &mut self.tail else {
-            return writeln!(self.out, "{line}");
+            return lines.iter().try_for_each(|line| writeln!(self.out, "{line}"));
         };
-        kept.push_back(line);
+        kept.push_back(lines);
         if kept.len() > *most {
             kept.pop_front();
         }
@@ -68,25 +74,30 @@ impl Lines<'_> {
     }
 
     fn finish(self) -> io::Result<()> {
-        self.tail.iter().flat_map(|(_, kept)| kept).try_for_each(|line| writeln!(self.out, "{line}"))
+        self.tail
+            .iter()
+            .flat_map(|(_, kept)| kept)
+            .flatten()
+            .try_for_each(|line| writeln!(self.out, "{line}"))
     }
 }
 
 fn read_meta(store: &Path) -> Result<Vec<Result<Meta, Flaw>>, Failure> {
     let path = store.join("META");
     let mut file = File::open(&path).map_err(|error| {
-        if store.is_dir() {
-            Failure::new(
-                Code::NoStore,
-                format!("{} is not a store: {}: {error}", store.display(), path.display()),
-                "check the path; `datasync import FILE.db STORE` makes a store of a database file",
-            )
-        } else {
-            Failure::new(
-                Code::NoStore,
-                format!("there is no store at {}: {error}", store.display()),
-                "check the path",
-            )
+        let made = "check the path; `datasync import FILE.db STORE` makes a store of a database file";
+        let at = store.display();
+        match error.kind() {
+            ErrorKind::NotFound if store.is_dir() => {
+                Failure::new(Code::NoStore, format!("{at} is not a store: {}: {error}", path.display()), made)
+            }
+            ErrorKind::NotFound => {
+                Failure::new(Code::NoStore, format!("there is no store at {at}: {error}"), "check the path")
+            }
+            ErrorKind::NotADirectory => {
+                Failure::new(Code::NoStore, format!("{at} is a file, and no store"), made)
+            }
+            _ => Failure::from(error).within(&path.display().to_string()),
         }
     })?;
     let mut copies = Vec::new();
@@ -126,7 +137,7 @@ fn describe_meta<'a>(
             meta.checksum().name(),
             when(meta.body.created_ms)
         ))?,
-        None => lines.plain("META  DAMAGED: no sound copy, so which segments count is not known")?,
+        None => lines.damage("META  DAMAGED: no sound copy, so which segments count is not known")?,
     }
     Ok(newest)
 }
@@ -174,7 +185,9 @@ impl Walk {
             None => Ok(()),
             Some((_, Flaw::NotThere)) if to_the_end => Ok(()),
             Some((from, flaw)) => {
-                lines.group(format!("  page {from:>6}  NOT A GROUP up to page {}: {flaw}", self.page - 1))
+                let line = format!("  page {from:>6}  NOT A GROUP up to page {}: {flaw}", self.page - 1);
+                // At the end it may be what a crash has left.
+                if to_the_end { lines.group(vec![line]) } else { lines.damage(&line) }
             }
         }
     }
@@ -198,7 +211,10 @@ fn describe_segment(path: &Path, record: Option<&SegmentRecord>, lines: &mut Lin
             walk.chain = digest;
             header
         }
-        Err(flaw) => return lines.plain(&format!("{title}  {}, {state}; header: {flaw}", bytes(len))),
+        Err(flaw) => {
+            let line = format!("{title}  {}, {state}; header: {flaw}", bytes(len));
+            return if record.is_some() { lines.damage(&line) } else { lines.plain(&line) };
+        }
     };
     lines.plain(&format!(
         "{title}  {}, {state}; epoch {}, after commit {}",
@@ -209,12 +225,12 @@ fn describe_segment(path: &Path, record: Option<&SegmentRecord>, lines: &mut Lin
     if record
         .is_some_and(|record| (record.salt, record.epoch) != (header.identity.salt, header.identity.epoch))
     {
-        lines.plain("  NOT the segment that META lists: another salt or epoch")?;
+        lines.damage(&format!("{title}  NOT the segment that META lists: another salt or epoch"))?;
     }
     walk.end = cut.map_or(pages, |cut| cut.end_page.min(pages));
     walk_groups(&mut walk, &header, lines)?;
     if cut.is_some_and(|cut| cut.end_page > pages) {
-        lines.plain(&format!("  DAMAGED: the file ends at page {pages}, before its cut"))?;
+        lines.damage(&format!("{title}  DAMAGED: the file ends at page {pages}, before its cut"))?;
     }
     Ok(())
 }
@@ -297,13 +313,11 @@ fn describe_group(walk: &mut Walk, group: &Group, lines: &mut Lines<'_>) -> io::
     if bad > 0 {
         line.push_str(&format!("  {bad} DAMAGED"));
     }
-    lines.group(line)?;
+    let mut group = vec![line];
     if lines.blocks {
-        for text in detail {
-            lines.group(format!("               {text}"))?;
-        }
+        group.extend(detail.iter().map(|text| format!("               {text}")));
     }
-    Ok(())
+    if bad > 0 { group.iter().try_for_each(|line| lines.damage(line)) } else { lines.group(group) }
 }
 
 /// The changes in a few words: `blocks 0 4..9 trim 12`.

@@ -14,6 +14,7 @@ use rusqlite::types::ValueRef;
 use crate::args;
 use crate::fail::{Code, Done, Failure};
 use crate::script::Statements;
+use crate::store::{NO_FOLDER, warn_of_damage};
 use crate::table::{Format, Printer};
 use crate::words::count;
 
@@ -24,9 +25,13 @@ const END_KEYS: &str = "Ctrl-D (on Windows Ctrl-Z, Enter)";
 pub fn run(args: &args::Sql, quiet: bool, out: &mut dyn Write) -> Done {
     let options = Options::new().create(args.create).read_only(args.read_only);
     let database = Database::open_with(&args.store, options).map_err(|error| {
-        let next = "check the path, or say --create to make a store there";
+        let next = match args.create {
+            true => NO_FOLDER,
+            false => "check the path, or say --create to make a store there",
+        };
         Failure::from(error).when(ErrorKind::NotFound, Code::NoStore, next)
     })?;
+    warn_of_damage(&database);
     let done = statements(args, &database, quiet, out).map_err(|failure| match args.read_only {
         true => failure.when(ErrorKind::ReadOnly, Code::Sql, "leave --read-only out to write"),
         false => failure,

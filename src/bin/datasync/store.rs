@@ -1,7 +1,7 @@
 //! The commands that treat a store as a whole: import, export, stat, compact.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use datasync::block::BLOCK_SIZE;
@@ -14,7 +14,13 @@ use serde_json::json;
 use crate::args;
 use crate::fail::{Code, Done, Failure};
 use crate::progress::Progress;
-use crate::words::{bytes, count};
+use crate::words::{bytes, cause, count};
+
+/// What to do where a store is to be made in a directory that is not there.
+pub const NO_FOLDER: &str = "make the directory that it is to stand in first, or check the path";
+
+/// How a SQLite database file begins.
+const MAGIC: &[u8] = b"SQLite format 3\0";
 
 /// What stands behind the name of an export that is not in the place of the older file yet.
 const UNFINISHED: &str = ".exporting";
@@ -25,6 +31,7 @@ pub fn import(args: &args::Import, quiet: bool) -> Done {
     if let Some(checksum) = args.checksum.as_deref().and_then(Checksum::from_name) {
         options = options.checksum(checksum);
     }
+    look_at_source(&args.file)?;
     refuse_to_import_over(&args.store)?;
     let database = {
         let progress = Progress::bytes("import", quiet);
@@ -37,15 +44,36 @@ pub fn import(args: &args::Import, quiet: bool) -> Done {
     Ok(())
 }
 
+/// Refuses what is not there, or is no database, before a store is made for it.
+fn look_at_source(file: &Path) -> Done {
+    let refused =
+        |code, text: &str, next: &str| Failure::new(code, format!("{}: {text}", file.display()), next);
+    if file.is_dir() {
+        let next = "name a file of a SQLite database; `datasync export STORE FILE` makes one of a store";
+        return Err(refused(Code::Usage, "is a directory", next));
+    }
+    if !file.is_file() {
+        return Err(refused(Code::NoStore, "no such file", "check the path of the database file"));
+    }
+    let mut begin = Vec::new();
+    let read = File::open(file).and_then(|file| file.take(MAGIC.len() as u64).read_to_end(&mut begin));
+    read.map_err(|error| Failure::from(error).within(&file.display().to_string()))?;
+    // An empty file is an empty database.
+    if begin.is_empty() || begin == MAGIC {
+        return Ok(());
+    }
+    let next = "name a file of a SQLite database; SQL text goes to `datasync sql STORE --create < FILE`";
+    Err(refused(Code::Sql, "is not a SQLite database", next))
+}
+
 /// What to do about an import that was refused.
 fn refused_import(error: Error, args: &args::Import) -> Failure {
-    let no_database =
-        "name a file of a SQLite database; SQL text goes to `datasync sql STORE --create < FILE`";
-    let missing = "check the path of the database file";
+    let read_only = "open the database once with `sqlite3`, or copy it, with its -wal or -journal file if it has one, \
+                     to where you may write";
     let other_sums = "leave --checksum out, or name a store that does not exist";
     let failure = Failure::from(error);
-    let failure = failure.when(ErrorKind::Misuse, Code::Sql, no_database);
-    let failure = failure.when(ErrorKind::NotFound, Code::NoStore, missing);
+    let failure = failure.when(ErrorKind::NotFound, Code::NoStore, NO_FOLDER);
+    let failure = failure.when(ErrorKind::ReadOnly, Code::Disk, read_only);
     match args.checksum {
         Some(_) => failure.when(ErrorKind::AlgoMismatch, Code::Usage, other_sums),
         None => failure,
@@ -70,14 +98,14 @@ fn refuse_to_import_over(store: &Path) -> Done {
 
 /// `datasync export`.
 pub fn export(args: &args::Export, quiet: bool) -> Done {
-    if args.file.exists() && !args.force {
+    let replaces = args.file.symlink_metadata().is_ok();
+    if replaces && !args.force {
         return Err(Failure::new(
             Code::Usage,
             format!("{} exists already", args.file.display()),
             "name another file, or say --force to replace it",
         ));
     }
-    let replaces = args.file.exists();
     let target = if replaces { beside(&args.file, UNFINISHED) } else { args.file.clone() };
     if replaces {
         refuse_to_replace(&args.file, &target)?;
@@ -87,13 +115,32 @@ pub fn export(args: &args::Export, quiet: bool) -> Done {
         let progress = Progress::bytes("export", quiet);
         database.export(&target, &mut |done, all| progress.at(done, all))?;
     }
-    let size = database.stats().size_bytes;
+    let (size, last) = (database.stats().size_bytes, database.recovery().last);
+    let damaged = warn_of_damage(&database);
     database.close()?;
     if replaces {
         replace(&target, &args.file)?;
     }
-    say(quiet, &format!("{} holds {}", args.file.display(), bytes(size)));
-    Ok(())
+    let holds = format!("{} holds {}", args.file.display(), bytes(size));
+    if damaged == 0 {
+        say(quiet, &holds);
+        return Ok(());
+    }
+    Err(Failure::new(
+        Code::Damaged,
+        format!("{holds}, up to commit {last} alone: the store is damaged"),
+        "keep older copies; `datasync verify STORE` lists all damage, `datasync salvage STORE --to NEW` copies what is \
+         left",
+    ))
+}
+
+/// Says what is damaged in a store that was opened for reading all the same; in how many places.
+pub fn warn_of_damage(database: &Database) -> usize {
+    let damage = &database.recovery().damage;
+    for place in damage {
+        eprintln!("DAMAGED  {}", cause(&place.to_string(), database.name()));
+    }
+    damage.len()
 }
 
 /// The path with something behind its name.

@@ -9,18 +9,20 @@ mod tests;
 mod wreck;
 
 use std::io::Write;
+use std::path::Path;
 
 use datasync::backend::OpenMode;
 use datasync::backend::file::FileStore;
 use datasync::block::{BLOCK_SIZE, BlockNo, Durability, blocks_for};
 use datasync::db::Database;
+use datasync::error::ErrorKind;
 use datasync::volume::{Options, Volume};
 
 use self::wreck::{Found, Wreck};
 use crate::args;
 use crate::fail::{Code, Done, Failure};
 use crate::progress::Progress;
-use crate::store::{beside, take_name};
+use crate::store::{NO_FOLDER, beside, take_name};
 use crate::verify::integrity;
 use crate::words::{bytes, count};
 
@@ -32,15 +34,22 @@ const UNFINISHED: &str = ".salvaging";
 
 /// Runs the command.
 pub fn run(args: &args::Salvage, quiet: bool, out: &mut dyn Write) -> Done {
-    if args.to.exists() {
+    if args.to.symlink_metadata().is_ok() {
         return Err(Failure::new(
             Code::Usage,
             format!("{} exists already", args.to.display()),
             "name a directory that does not exist; salvage never writes over anything",
         ));
     }
+    if is_inside(&args.to, &args.store) {
+        return Err(Failure::new(
+            Code::Usage,
+            format!("{} would stand inside of the damaged store", args.to.display()),
+            "name a directory elsewhere; the damaged store is only read",
+        ));
+    }
     let unfinished = beside(&args.to, UNFINISHED);
-    if unfinished.exists() {
+    if unfinished.symlink_metadata().is_ok() {
         return Err(Failure::new(
             Code::Usage,
             format!("{} is what a salvage has left that was interrupted", unfinished.display()),
@@ -51,10 +60,12 @@ pub fn run(args: &args::Salvage, quiet: bool, out: &mut dyn Write) -> Done {
     for damage in &wreck.damage {
         writeln!(out, "DAMAGED  {damage}")?;
     }
-    if wreck.size == 0 {
+    if wreck.size == 0 && !wreck.damage.is_empty() {
         return Err(wreck::nothing(&args.store));
     }
-    let rescued = Volume::open(FileStore::open(&unfinished, OpenMode::Create)?, Options::new())?;
+    let files = FileStore::open(&unfinished, OpenMode::Create)
+        .map_err(|error| Failure::from(error).when(ErrorKind::NotFound, Code::NoStore, NO_FOLDER))?;
+    let rescued = Volume::open(files, Options::new())?;
     let ways = Ways { unverified: args.unverified, quiet };
     let lost = rescue(&mut wreck, rescued, ways, out, || take_name(&unfinished, &args.to))?;
     let last = wreck.last.map_or(String::new(), |last| format!(" up to commit {last}"));
@@ -83,6 +94,13 @@ pub fn run(args: &args::Salvage, quiet: bool, out: &mut dyn Write) -> Done {
         format!("{} do not verify, {places} damaged", count(lost, "block")),
         next,
     ))
+}
+
+/// Whether `path`, at which nothing stands yet, is anywhere in `folder`.
+fn is_inside(path: &Path, folder: &Path) -> bool {
+    let (Ok(path), Ok(folder)) = (std::path::absolute(path), folder.canonicalize()) else { return false };
+    let there = path.ancestors().find_map(|above| above.canonicalize().ok());
+    there.is_some_and(|there| there.starts_with(folder))
 }
 
 /// How to copy.
