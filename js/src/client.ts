@@ -244,11 +244,9 @@ function unanswered(waiting: Waiting, reason: string): DataSyncError {
   return new DataSyncError("Closed", `Nothing of this call stays, because ${reason}. Open the database again.`);
 }
 
-/** The error of a call that its signal stopped. */
-export function aborted(signal: AbortSignal): DataSyncError {
-  return new DataSyncError("Aborted", "Stopped by its AbortSignal before it began; nothing was changed.", {
-    cause: signal.reason as unknown,
-  });
+/** The error of a call that its signal stopped; `when` says how far it had come, and what becomes of it. */
+export function aborted(signal: AbortSignal, when = "before it began; nothing was changed"): DataSyncError {
+  return new DataSyncError("Aborted", `Stopped by its AbortSignal ${when}.`, { cause: signal.reason as unknown });
 }
 
 function unknownMessage(message: never): WireEvent {

@@ -49,7 +49,7 @@ export type ErrorKind =
   | "Indeterminate"
   /** The database is closed, or its worker is gone. Nothing of this call stays. Open again. */
   | "Closed"
-  /** An `AbortSignal` stopped the call before it began or between two chunks of its rows. */
+  /** An `AbortSignal` stopped the call: before it began, between two chunks of its rows, in mid-transaction, while it opened. */
   | "Aborted"
   /** The browser, the page or the server lacks something. The message says what to change. */
   | "Environment";

@@ -13,6 +13,9 @@ import { checkImporting, checkOpening, checkStored } from "./options.ts";
 import { checkName, destroyAt, everywhere } from "./places.ts";
 import type { Backend, DatabaseInfo, ImportStoreOptions, OpenOptions, StoreFile } from "./types.ts";
 
+/** When `open` was stopped, and what that leaves. */
+const OPENING = "while it opened; what was acknowledged earlier is there, and a new database may have been made";
+
 /**
  * Opens the database `name`, or makes it. What an earlier life acknowledged is there, whatever ended it.
  *
@@ -34,7 +37,7 @@ export async function open(options: OpenOptions | string): Promise<Database> {
     return new Database(client, { name, backend, recovery, integers, durability });
   } catch (error) {
     client.terminate("it could not be opened");
-    throw signal?.aborted ? aborted(signal) : error;
+    throw signal?.aborted ? aborted(signal, OPENING) : error;
   } finally {
     signal?.removeEventListener("abort", stop);
   }

@@ -127,7 +127,7 @@ function stopped(signal: AbortSignal | undefined, tx: Transaction): { promise: P
   const promise = new Promise<never>((_, no) => (reject = no));
   promise.catch(() => {});
   const stop = () => {
-    const error = aborted(signal as AbortSignal);
+    const error = aborted(signal as AbortSignal, "in mid-transaction; it is rolled back");
     tx.end(error);
     reject(error);
   };

@@ -76,7 +76,7 @@ export async function importFrom(port: Port, id: number, source: ImportSource, o
   const { client } = port;
   const check = () => {
     if (client.over) throw client.over;
-    if (signal?.aborted) throw aborted(signal);
+    if (signal?.aborted) throw aborted(signal, "before all of it was there; nothing was changed");
   };
   const given = await open(source, { signals: signal ? [client.ended, signal] : [client.ended], check });
   try {
