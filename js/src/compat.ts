@@ -1,6 +1,6 @@
-// The surface that this project's plan named: `init`, `SQLiteDB` and their types, on top of `open`.
+// A second API, with names in snake case: `init`, `SQLiteDB` and their types, on top of `open`.
 //
-// Names and shapes are the plan's, unchanged, snake_case included. The rule it keeps: it adds no meaning of its
+// Names and shapes are given and stay as they are: programs use them. The rule it keeps: it adds no meaning of its
 // own; an awaited call is as durable here as everywhere.
 
 import type { Database } from "./database.ts";
@@ -32,7 +32,7 @@ export type ColumnValue =
   | { type: "Text"; value: string }
   | { type: "Blob"; value: Uint8Array };
 
-/** A row's values. The values of a row with one column may be used as that one value, as the plan's example does. */
+/** A row's values. The values of a row with one column may be used as that one value, as programs do. */
 export type RowValues = ColumnValue[] & ColumnValue;
 
 /** One row. */
@@ -79,7 +79,7 @@ interface OpenTransaction {
 
 const CLOCK_MS = 0.001;
 
-/** A database, as the plan's example uses it. It opens by itself with the first call. */
+/** A database. It opens by itself with the first call. */
 export class SQLiteDB {
   readonly #config: DatabaseConfig;
   readonly #options: Partial<OpenOptions>;
@@ -89,7 +89,7 @@ export class SQLiteDB {
   #closed = false;
   #last = 0;
 
-  /** `options`: those of `open`, which the plan did not name (`backend`, `durability`...). */
+  /** `options`: those of `open` that have no name here (`backend`, `durability`...). */
   constructor(config: DatabaseConfig, options: Partial<OpenOptions> = {}) {
     checkName(config?.name);
     this.#config = config;
@@ -257,7 +257,7 @@ function typed(value: SqlValue): ColumnValue {
     case "string":
       return { type: "Text", value };
     case "bigint":
-      // The plan's type says number; beyond 2^53 `query` has the exact value.
+      // The type says number; beyond 2^53 `query` has the exact value.
       return { type: "Integer", value: Number(value) };
     case "number":
       return { type: Number.isInteger(value) ? "Integer" : "Real", value };

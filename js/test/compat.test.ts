@@ -1,4 +1,4 @@
-// The plan's names: which calls belong to a transaction.
+// Names in snake case: which calls belong to a transaction.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -127,10 +127,10 @@ export async function onAServer() {
   if (!(error instanceof DataSyncError) || error.kind !== "Environment" || !/in a browser/.test(error.message)) {
     throw new Error(`open() on a server should say what to do; it said: ${error}`);
   }
-  if (typeof init !== "function" || typeof SQLiteDB !== "function") throw new Error("the plan's names are missing");
+  if (typeof init !== "function" || typeof SQLiteDB !== "function") throw new Error("the names in snake case are missing");
 }
 
-/** The types, as an application's compiler reads them: the plan's example and a few lines of our own. */
+/** The types, as an application's compiler reads them: the program with names in snake case and a few lines of our own. */
 export function types() {
   const tsc = join(ROOT, "js/node_modules/typescript/bin/tsc");
   const words = ["--noEmit", "--strict", "--target", "es2022", "--module", "esnext", "--moduleResolution", "bundler"];

@@ -396,7 +396,7 @@ export const extras = {
     );
   },
 
-  async the_plans_surface_behaves_as_its_names_say({ context, app, visit, ready }) {
+  async names_in_snake_case_do_what_they_say({ context, app, visit, ready }) {
     return visit(context, app, app.page, async ({ page, printed }) => {
       await ready(page, printed);
       return page.evaluate(async () => {

@@ -86,7 +86,7 @@ async function tryApp(context, name, { make, worker }) {
           return workers.some((url) => worker.test(url)) ? undefined : `the worker was ${workers}, not ${worker}`;
         }));
     }
-    if (name === "vite") await test("vite::the_plans_own_example_runs", () => planExample(context, app));
+    if (name === "vite") await test("vite::a_program_with_names_in_snake_case_runs", () => planExample(context, app));
   } finally {
     await app.close();
   }

@@ -1,4 +1,4 @@
-// The plan's example (its step 12), as it was written there, but for the path of the import, blanks at the ends of lines, and two signs that are
+// A whole program with the names in snake case, as it was written before there was a package, but for the path of the import, blanks at the ends of lines, and two signs that are
 // written as escapes. It is compiled and run as it stands; nothing here is ours to tidy.
 
 import init, {
