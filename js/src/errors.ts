@@ -31,7 +31,10 @@ export type ErrorKind =
   | "Io"
   /** Bytes that had been durable are not what was written. Nothing was changed. */
   | "Corrupt"
-  /** Bytes name another checksum algorithm than the database's own. As with `Corrupt`, they are not data. */
+  /**
+   * Another checksum algorithm than the database's own. If `open` says so, its `checksum` asked for it: the database is sound,
+   * leave the option out. If a read does, bytes name it, and as with `Corrupt` they are not data.
+   */
   | "AlgoMismatch"
   /** The database was here and is gone: the browser removed it (eviction), or somebody cleared the storage. */
   | "Lost"
