@@ -49,7 +49,7 @@ pub struct Limits {
     /// Space kept ready so that recovery works on a full disk: no more than this is ever acknowledged as
     /// durable without durable proof of it.
     pub reserve_pages: u32,
-    /// Commits wait for a fold when the log is larger than this.
+    /// Writers wait for a fold when the log is larger than this.
     pub log_cap_pages: u64,
 }
 

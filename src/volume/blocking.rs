@@ -155,7 +155,7 @@ impl Volume {
         self.begin_within(Duration::ZERO)
     }
 
-    /// Takes the writer slot, waiting for it up to `wait`.
+    /// Takes the writer slot: waits up to `wait` for it, and first up to `reader_patience` for a log over its cap.
     ///
     /// # Errors
     /// As [`Volume::begin`].

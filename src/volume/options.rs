@@ -84,7 +84,7 @@ impl Options {
         self
     }
 
-    /// Commits wait for a fold while the log is larger than this many bytes: at least two segments (default
+    /// `Volume::begin` waits for a fold while the log is larger than this many bytes: at least two segments (default
     /// 64 MiB, more where the segments that were set ask for it).
     #[must_use]
     pub fn log_cap_bytes(mut self, bytes: u64) -> Self {
@@ -140,7 +140,7 @@ impl Options {
     }
 
     /// How long [`Volume::close`](super::Volume::close) and the first change on [`Blocks`](super::Blocks) wait for
-    /// the writer slot (default 5 s). `Volume::begin` does not wait, `begin_within` as long as it is told, and
+    /// the writer slot (default 5 s). `Volume::begin` does not wait for it, `begin_within` as long as it is told, and
     /// a connection of SQLite's as long as its own busy timeout.
     #[must_use]
     pub fn busy_timeout(mut self, timeout: Duration) -> Self {
@@ -148,8 +148,8 @@ impl Options {
         self
     }
 
-    /// How long a commit waits for read views that hold a full log, before the oldest is expired (default
-    /// 10 s).
+    /// How long `Volume::begin`, and whatever else begins to write, waits while the log is over its cap, before the
+    /// oldest read view is expired; without one it then goes on (default 10 s).
     #[must_use]
     pub fn reader_patience(mut self, patience: Duration) -> Self {
         self.reader_patience = patience;
