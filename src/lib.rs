@@ -70,7 +70,7 @@
 //!
 //! # The environment
 //!
-//! `DATASYNC_CHECKSUM_ALGO` (`crc32`, or `fast`, which is `xxh3`) names the checksum of stores that are created where
+//! `DATASYNC_CHECKSUM_ALGO` (`crc32`, or `xxh3`, also as `fast`) names the checksum of stores that are created where
 //! [`Options::checksum`] does not. A store that is there keeps its own. An unknown name is `Misuse`.
 //!
 //! # What is guaranteed

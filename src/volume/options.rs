@@ -251,10 +251,9 @@ fn checksum_from_environment() -> Result<Option<Checksum>> {
     let Ok(name) = std::env::var("DATASYNC_CHECKSUM_ALGO") else { return Ok(None) };
     match Checksum::from_name(&name) {
         Some(checksum) => Ok(Some(checksum)),
-        None => fail(
-            ErrorKind::Misuse,
-            format!("DATASYNC_CHECKSUM_ALGO is '{name}'; it can be crc32 or fast (xxh3)"),
-        ),
+        None => {
+            fail(ErrorKind::Misuse, format!("DATASYNC_CHECKSUM_ALGO is '{name}'; it can be crc32 or xxh3"))
+        }
     }
 }
 

@@ -27,7 +27,7 @@ pub struct Settings {
     pub spill_bytes: u64,
     /// SQLite's page cache, bytes.
     pub cache_bytes: u64,
-    /// Checksum algorithm of a new store: `crc32` or `fast`.
+    /// Checksum algorithm of a new store: `crc32` or `xxh3`.
     pub checksum: Option<String>,
     /// Whether foreign keys are enforced.
     pub foreign_keys: bool,
@@ -70,7 +70,7 @@ impl Settings {
             None => Ok(options),
             Some(name) => match Checksum::from_name(name) {
                 Some(checksum) => Ok(options.checksum(checksum)),
-                None => Err(Failure::misuse(format!("checksum is {name:?}; it can be crc32 or fast (xxh3)"))),
+                None => Err(Failure::misuse(format!("checksum is {name:?}; it can be crc32 or xxh3"))),
             },
         }
     }
