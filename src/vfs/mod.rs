@@ -45,9 +45,9 @@
 //! | `datasync_durability` | `applied`, `durable`, `witnessed` | none: what this connection's commits wait for |
 //! | `datasync_durability = X` | X | as it says; `synchronous` goes back to following `PRAGMA synchronous` |
 //!
-//! Without `datasync_durability`, a commit is `durable` at `synchronous=FULL` (SQLite's default) and EXTRA, and
-//! `applied` at NORMAL and OFF: visible at once, and durable with the next durable commit, `datasync_sync` or
-//! close. All take a schema name in front, as in `PRAGMA other.datasync_sync`.
+//! Without `datasync_durability`, a commit is `durable` at `synchronous=FULL` (the default, unless SQLite was built
+//! with another) and EXTRA, and `applied` at NORMAL and OFF: visible at once, and durable with the next durable
+//! commit, `datasync_sync` or close. All take a schema name in front, as in `PRAGMA other.datasync_sync`.
 //!
 //! # How it works
 //!
