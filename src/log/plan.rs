@@ -129,7 +129,8 @@ pub enum Effect {
 
 /// An ordered list of ops, owned by whoever is to run it.
 ///
-/// Run every op in order, then call `Store::complete`; at the first failure call `Store::fail` instead.
+/// Run every op in order, then call `Store::complete`; at the first failure call `Store::poison` instead, or
+/// `Store::refused` if nothing but space was missing for a plan that prepares space or folds.
 #[must_use = "a plan has no effect until a driver runs it"]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
