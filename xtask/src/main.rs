@@ -144,8 +144,8 @@ const COMMANDS: &[(&str, &[Command])] = &[
             },
             Command {
                 name: "kill",
-                usage: "--native | --browser chromium|firefox [--backend B] [--rounds N] [--seed S] [--scenario S] \
-                        [--record]",
+                usage: "--native [--release] | --browser chromium|firefox [--backend B].. [--side ID].. [--minutes N] \
+                        [--cheat C] [--no-build] [--verbose]; both [--rounds N] [--seed S] [--scenario S] [--record]",
                 about: "kill a real writer, or a whole browser, in mid-commit, again and again, and look what is left",
                 run: kill::run,
             },
@@ -155,7 +155,9 @@ const COMMANDS: &[(&str, &[Command])] = &[
         "measure it",
         &[Command {
             name: "bench",
-            usage: "[--quick] [--json] [--runs N] [--commits N] [--dir DIR] [--large FILE] | --browser [--from-page]",
+            usage: "[--quick] [--json] [--runs N] [--commits N] [--dir DIR] [--large FILE] | --browser [--quick] \
+                    [--json FILE] [--runs N] [--sides A,B] [--from-page] [--cold | --memory | --no-cold] [--verbose] \
+                    [--no-build]",
             about: "commits beside SQLite's own WAL, opening, memory; --quick leaves the 1 GiB database out",
             run: bench::run,
         }],
