@@ -3,6 +3,7 @@
 //! What is allowed where stands in `tables.rs`; the rules themselves only compare. Reads every file
 //! that git tracks or would track, changes nothing, needs no build.
 
+mod commands;
 mod proof;
 mod rust;
 mod source;

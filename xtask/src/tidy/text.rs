@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use super::Finding;
 use super::tables::{DOCUMENT_LINES_MAX, HOSTS};
+use super::{Finding, commands};
 
 /// Everything wrong with one text file. `root` is the top of the repository.
 pub fn check(root: &Path, path: &str, text: &str) -> Vec<Finding> {
@@ -22,6 +22,9 @@ pub fn check(root: &Path, path: &str, text: &str) -> Vec<Finding> {
         if path.ends_with(".rs") && line.trim_start().starts_with("//") {
             absent_paths(root, path, line).into_iter().for_each(|message| report(index + 1, message));
         }
+    }
+    if path.ends_with(".md") {
+        commands::check(text).into_iter().for_each(|(line, message)| report(line, message));
     }
     let lines = text.lines().count();
     if !text.is_empty() && (!text.ends_with('\n') || text.ends_with("\n\n")) {
