@@ -152,6 +152,8 @@ bugs! {
         SkipPreviousCheck,
         /// A commit marker may end any batch.
         SkipBatchDigest,
+        /// What is left of a batch that was given up is damage once a fold has taken its beginning.
+        RefuseBeheadedBatch,
         /// The number of an abandoned batch is used again.
         ReuseAbandonedNumber,
         /// Recovery does not verify payloads.

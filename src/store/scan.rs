@@ -8,7 +8,8 @@
 //!   with them: the window that `docs/guarantees.md` names);
 //! * a read that *fails* is an error of the caller's medium and never the end of the log.
 //!
-//! A batch whose beginning is followed by another beginning is void: it spilled and was rolled back.
+//! A batch whose beginning is followed by another beginning is void: it spilled and was rolled back. So is what
+//! stands before the first beginning, where a fold has taken the segments in which such a batch began.
 
 use crate::block::{BLOCK_SIZE, BlockNo, Lsn, SegmentId, Tag};
 use crate::error::Result;
@@ -80,6 +81,8 @@ struct Walk<'a> {
     meta: &'a Meta,
     scan: Scan,
     open: Option<Open>,
+    /// A batch has begun in what has been walked.
+    begun: bool,
 }
 
 /// What stopped the walk of one segment.
@@ -106,7 +109,7 @@ pub(crate) fn scan(source: &dyn Source, meta: &Meta) -> Result<Scan> {
         rolled_back_batches: 0,
         damage: None,
     };
-    let mut walk = Walk { source, meta, scan, open: None };
+    let mut walk = Walk { source, meta, scan, open: None, begun: false };
     for at in 0..body.segments.len() {
         if let Some(stop) = walk.segment(at)? {
             walk.judge(at, stop)?;
@@ -235,9 +238,15 @@ impl Walk<'_> {
             }
             self.open = Some(Open { batch: empty_batch(group), digest: 0, bad: None });
             self.scan.last_begun = group.lsn;
+            self.begun = true;
         }
         let Some(open) = self.open.as_mut().filter(|open| open.batch.lsn == group.lsn) else {
-            return refuse("continues a batch that never began");
+            // Of one that was given up the beginning may have been folded away; a marker never stands here then.
+            let beheaded = !self.begun && group.lsn == self.scan.last_begun && !marker;
+            return match beheaded && !planted(Bug::RefuseBeheadedBatch) {
+                true => Ok(None),
+                false => refuse("continues a batch that never began"),
+            };
         };
         self.scan.proven = self.scan.proven.max(group.durable.min(self.scan.committed));
         if marker && group.batch != open.digest && !planted(Bug::SkipBatchDigest) {

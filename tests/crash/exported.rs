@@ -26,7 +26,7 @@ use crate::workload::{Run, parse, unexpected};
 
 /// Commits of every durability, rotations, folds cut in the middle, batches that spilled or were given up, closing,
 /// dying: every op of each is a moment at which the power goes.
-const USED: [&str; 7] = [
+const USED: [&str; 8] = [
     "d0.a1.w0.r.a0.a1",
     "d01.r.d0.r.c.c.c.a1.C.s1.a0",
     "L.x.C.d0.L.r.c.c.c.c.c.c.c.w0",
@@ -34,6 +34,7 @@ const USED: [&str; 7] = [
     "a0.k.d01.t0.r.a1.k.x.d0.a1",
     "h9.s1.r.C.h9.a1.r.td.c.c.c.c.c.s1",
     "L.s1.r.a0.r.d01.x.a1.w0.a0",
+    "d0.d01.x.c.c.c.c.c.c.c.c.d0.d0.a1",
 ];
 
 /// What is damaged: everything proven, and a last segment that only META proves.

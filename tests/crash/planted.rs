@@ -32,6 +32,7 @@ const QUICK: [Suite; 10] = [
         [
             regressions::attack::ALL,
             regressions::segments::ALL,
+            regressions::spans::ALL,
             regressions::told::ALL,
             regressions::blocks::ALL,
             regressions::reserve::ALL,

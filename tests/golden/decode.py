@@ -219,7 +219,7 @@ class Store:
         segments = self.meta["segments"]
         self.last = self.meta["folded"]
         self.begun = max([self.last] + [record["after"] for record in segments[:1]])
-        self.batch, self.torn = [], 0
+        self.batch, self.torn, self.beheaded = [], 0, True
         for index, record in enumerate(segments):
             flaw = self.segment(index, record)
             if flaw is not None:
@@ -291,7 +291,9 @@ class Store:
         if found["flags"] & 1:
             if found["lsn"] <= self.begun:
                 return False
-            self.batch, self.begun = [], found["lsn"]
+            self.batch, self.begun, self.beheaded = [], found["lsn"], False
+        elif self.beheaded and found["lsn"] == self.begun and not self.ends(found):
+            return True
         elif not self.batch or self.batch[0][0]["lsn"] != found["lsn"]:
             return False
         self.batch.append((found, payloads))

@@ -13,6 +13,7 @@ mod power;
 pub mod reserve;
 pub mod segments;
 mod single;
+pub mod spans;
 pub mod told;
 pub mod wide;
 
