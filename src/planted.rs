@@ -186,6 +186,8 @@ bugs! {
         ForgetPinnedVersions,
         /// A fold goes past the oldest snapshot.
         FoldIgnoresPins,
+        /// A fold takes commits that a recovery on a full disk gives up.
+        FoldUnproven,
         /// A fold takes a segment although a batch reaches over its end.
         FoldOpenBatch,
         /// A fold takes the newest version, also of segments that stay.

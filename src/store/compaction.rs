@@ -189,8 +189,12 @@ impl Store {
     fn foldable_prefix(&self) -> Option<(usize, Lsn)> {
         let pin = if planted(Bug::FoldIgnoresPins) { None } else { self.oldest_pin() };
         let bound = pin.unwrap_or(self.durable).min(self.durable).min(self.visible);
+        // ORDER: what a recovery on a full disk may give up is proven before it is folded; else a crash leaves a base
+        // that is ahead of the log, and what was there before is gone.
+        let kept = |end: Lsn| !self.needs_witness(end) || planted(Bug::FoldUnproven);
         let ends = self.segments.iter().enumerate();
-        ends.filter_map(|(at, segment)| Some((at + 1, segment.fold_end?))).rfind(|(_, end)| *end <= bound)
+        let ends = ends.filter_map(|(at, segment)| Some((at + 1, segment.fold_end?)));
+        ends.rev().find(|(_, end)| *end <= bound && kept(*end))
     }
 
     fn new_fold(&mut self) -> Option<Fold> {

@@ -1,7 +1,8 @@
 //! Two things beside each other, the schedule forced by the medium.
 //!
 //! Two barriers, of which the first fails: while it is still inside of the medium, another thread seals the
-//! segment (`tests/concurrency/loom.rs` found it). A read that a fold overtakes, and one beside an append.
+//! segment (`tests/concurrency/loom.rs` found it). A read that a fold overtakes, and one beside an append. A fold of
+//! what a seal has not proven yet.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, OnceLock};
@@ -254,4 +255,77 @@ pub fn read_under_way() -> Checked<()> {
         ensure(seen.as_ref() == Some(&now), "I6 no wrong data", || format!("{seen:?} was read of {now:?}"))?;
     }
     Ok(())
+}
+
+/// A disk on which, once armed, somebody folds before a seal has proven what it sealed; then the power is cut.
+struct Hasty {
+    disk: SimDisk,
+    volume: OnceLock<Volume>,
+    armed: Mutex<bool>,
+    left: Mutex<Option<DiskState>>,
+}
+
+impl Hasty {
+    /// Into the base and no further: META is published by who seals.
+    fn fold(&self) {
+        let (volume, bug) = (self.volume.get().expect("set at once").clone(), planted_here());
+        let folder = std::thread::spawn(move || {
+            plant(bug);
+            (0..4).try_for_each(|_| volume.compact_step().map(drop))
+        });
+        folder.join().expect("no panic").expect("a healthy disk");
+        *self.left.lock().expect("unpoisoned") = Some(self.disk.state().after(&Cut::default()));
+    }
+}
+
+impl Watched for Hasty {
+    fn disk(&self) -> &SimDisk {
+        &self.disk
+    }
+
+    fn apply(&self, op: &Op) -> Result<(), Error> {
+        // The header of the segment whose META is the proof.
+        let proof = matches!(op, Op::Write { area: Area::Segment(_), offset: 0, .. });
+        if proof && std::mem::take(&mut *self.armed.lock().expect("unpoisoned")) {
+            self.fold();
+        }
+        self.disk.apply(op)
+    }
+}
+
+/// What a recovery on a full disk has to give up has not been folded: what was there before still is.
+pub fn folded_early() -> Checked<()> {
+    let hasty: &'static Hasty = Box::leak(Box::new(Hasty {
+        disk: SimDisk::new(3),
+        volume: OnceLock::new(),
+        armed: Mutex::new(false),
+        left: Mutex::new(None),
+    }));
+    let options = options().segment_bytes(64 * PAGE).log_cap_bytes(256 * PAGE);
+    let volume = crate::invariants::opens(Volume::open(Handle(hasty), options.clone()))?;
+    assert!(hasty.volume.set(volume.clone()).is_ok(), "set once");
+    let commit = |block: u64, stamp: u64, durability| {
+        let mut writer = volume.begin()?;
+        writer.write(BlockNo(block), &fill(block, stamp))?;
+        writer.commit(durability).map(drop)
+    };
+    let work = || -> Result<(), Error> {
+        (0..2).try_for_each(|block| commit(block, 1, Durability::Durable))?;
+        volume.compact()?;
+        (2..12).try_for_each(|stamp| commit(0, stamp, Durability::Applied))?;
+        commit(1, 12, Durability::Applied)?;
+        *hasty.armed.lock().expect("unpoisoned") = true;
+        volume.rotate()
+    };
+    work().map_err(|error| unexpected(&error))?;
+    let left = hasty.left.lock().expect("unpoisoned").take().expect("the proof was written");
+    let disk = SimDisk::from_state(left, 1);
+    disk.set_free_pages(Some(0));
+    let again = crate::invariants::opens(Volume::open(disk, options))?;
+    assert!(again.recovery().given_up_commits > 0, "the reserve held all of it");
+    let mut bytes = [0; BLOCK_SIZE];
+    let read = snapshot(&again)?.read(BlockNo(1), &mut bytes);
+    ensure(read.is_ok() && bytes == fill(1, 1), "I2 durability", || {
+        format!("what was durable before the commits that were given up is gone: {read:?}")
+    })
 }

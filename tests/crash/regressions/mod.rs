@@ -56,6 +56,7 @@ pub const ALL: &[(&str, fn() -> Checked<()>)] = &[
     ("a_failure_reported_once_is_believed_by_everybody", beside::reported_once),
     ("a_read_that_its_view_did_not_outlive_is_no_damage", beside::overtaken_read),
     ("what_is_visible_is_readable_while_it_is_written", beside::read_under_way),
+    ("what_a_recovery_may_give_up_is_not_in_the_base", beside::folded_early),
     ("recovers_with_zero_free_bytes", media::zero_free_bytes),
     ("zombie_writer_is_fenced_even_after_removal", media::zombie),
     ("hostile_bytes_never_panic_or_overallocate", media::hostile_bytes),
@@ -124,6 +125,7 @@ promises! {
     a_failure_reported_once_is_believed_by_everybody
     a_read_that_its_view_did_not_outlive_is_no_damage
     what_is_visible_is_readable_while_it_is_written
+    what_a_recovery_may_give_up_is_not_in_the_base
     torn_tail_in_a_segment_no_longer_last
     size_and_content_persist_independently
     recovers_with_zero_free_bytes
