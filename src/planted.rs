@@ -42,6 +42,8 @@ bugs! {
         SkipSpareEntry,
         /// Space is called ready that was never written.
         SkipReserve,
+        /// Commits are appended to the last segment that META can list.
+        AppendToFullList,
         /// The META of a new store is published without a barrier.
         SkipCreationPublish,
         /// The directory entries of a new store are not made durable.

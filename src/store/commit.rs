@@ -44,6 +44,12 @@ impl Store {
     /// `ReadOnly`, `Poisoned`.
     pub fn prepare(&mut self, pages: usize, may_rotate: bool) -> Result<Option<Plan>> {
         self.check_writable()?;
+        // Whatever is appended may make a recovery end this segment and list one more.
+        if !planted(Bug::AppendToFullList) {
+            self.check_segments_fit(0)?;
+        }
+        // A proof alone may be in the last one, of which a recovery keeps nothing.
+        let next = usize::from(pages > 0);
         let pages = u32::try_from(pages).expect("a spill is bounded");
         if !self.spare_ready {
             let segment = self.meta.body.next_segment;
@@ -59,14 +65,14 @@ impl Store {
             return Ok(Some(Plan { ops, effect: Effect::Reserved { segment, pages } }));
         }
         let Some(active) = self.active else {
-            self.check_segment_fits()?;
+            self.check_segments_fit(next)?;
             return self.rotate().map(Some);
         };
         let end = active.tail.page.checked_add(pages + 1).expect("segments stay far below 2^32 pages");
         // A log that cannot be folded (a huge transaction, a stuck reader) gets larger segments, not more.
         let most = self.limits.segment_pages << (self.segments.len() / 16);
         if may_rotate && end > most && active.tail.page > 1 {
-            self.check_segment_fits()?;
+            self.check_segments_fit(next)?;
             return self.rotate().map(Some);
         }
         if end > active.reserved {
@@ -80,9 +86,9 @@ impl Store {
         Ok(None)
     }
 
-    /// Fails if META could not list one more segment, and one that a recovery may need besides.
-    fn check_segment_fits(&self) -> Result<()> {
-        if self.segments.len() + 1 < SEGMENTS_MAX {
+    /// Fails if META could not list so many segments more, and one that a recovery may need besides.
+    fn check_segments_fit(&self, more: usize) -> Result<()> {
+        if self.segments.len() + more < SEGMENTS_MAX {
             return Ok(());
         }
         fail(

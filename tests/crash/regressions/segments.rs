@@ -1,8 +1,13 @@
 //! How large segments become, and when the next one begins.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use datasync::backend::memory::{Memory, Request};
 use datasync::backend::sim::{Moment, SimDisk};
 use datasync::block::{BLOCK_SIZE, BlockNo, Durability, Epoch, Lsn, SegmentId, StoreId, Tag};
-use datasync::error::ErrorKind;
+use datasync::error::{Error, ErrorKind};
 use datasync::format::checksum::Checksum;
 use datasync::format::group::{Change, Identity};
 use datasync::format::meta::SEGMENTS_MAX;
@@ -27,6 +32,8 @@ pub const ALL: &[fn()] = &[
     a_recovery_finds_a_place_in_a_full_list_of_segments,
     a_transaction_that_would_fill_the_list_of_segments_is_refused,
     what_an_abandoned_transaction_has_filled_is_folded_away,
+    a_full_list_of_segments_does_not_keep_a_store_from_closing,
+    a_store_that_cannot_fold_never_outgrows_the_list_of_segments,
 ];
 
 #[test]
@@ -209,4 +216,65 @@ pub fn what_an_abandoned_transaction_has_filled_is_folded_away() {
     assert_eq!(volume.stats().segments, 1, "the one that is not full");
     let view = volume.snapshot().expect("open");
     assert!(holds(&view, 0, 1) && view.size() == PAGE);
+}
+
+#[test]
+pub fn a_full_list_of_segments_does_not_keep_a_store_from_closing() {
+    let disk = SimDisk::new(1);
+    let volume = Volume::open(disk.clone(), smallest()).expect("a new store");
+    let mut writer = volume.begin().expect("the slot is free");
+    let last = fill_the_list(&mut writer, &volume);
+    writer.commit(Durability::Applied).expect("in the log");
+    volume.close().expect("folds");
+    drop(volume);
+    let volume = Volume::open(disk, smallest()).expect("was closed");
+    assert!(holds(&volume.snapshot().expect("open"), last, 2));
+}
+
+/// Commits block 0 if there is space; the stamp that it has then.
+fn try_commit(volume: &Volume, stamp: u64, newest: u64, durability: Durability) -> u64 {
+    let mut writer = volume.begin().expect("nobody waits for a fold for ever");
+    writer.write(BlockNo(0), &fill(0, stamp)).expect("in memory");
+    match writer.commit(durability) {
+        Ok(_) => stamp,
+        Err(error) if error.kind() == ErrorKind::Full => newest,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[test]
+pub fn a_store_that_cannot_fold_never_outgrows_the_list_of_segments() {
+    let full = Arc::new(AtomicBool::new(true));
+    let is_full = Arc::clone(&full);
+    let medium = Memory::new().with_hook(move |request| match request {
+        Request::Apply(Op::Write { area: Area::Base, .. }) if is_full.load(Ordering::SeqCst) => {
+            Err(Error::new(ErrorKind::Full, "base.db cannot grow"))
+        }
+        _ => Ok(()),
+    });
+    let patient = smallest().background(true).reader_patience(Duration::ZERO);
+    let volume = Volume::open(medium.clone(), patient.clone()).expect("a new store");
+    let mut writer = volume.begin().expect("the slot is free");
+    let last = fill_the_list(&mut writer, &volume);
+    writer.write(BlockNo(0), &fill(0, 2)).expect("in memory");
+    writer.commit(Durability::Applied).expect("in the log");
+    // What is sealed is proven by the last segment that META can list.
+    assert_eq!(volume.compact().expect_err("no space").kind(), ErrorKind::Full);
+    assert_eq!(volume.stats().segments, SEGMENTS_MAX as u64);
+    let mut newest = try_commit(&volume, 3, 2, Durability::Witnessed);
+    newest = try_commit(&volume, 4, newest, Durability::Applied);
+    drop(volume);
+    // Each life may leave a commit that nothing proves, which the next one writes into a segment of its own.
+    for stamp in [5, 7, 9] {
+        let volume = Volume::open(medium.clone(), patient.clone()).expect("to read, if for nothing else");
+        let view = volume.snapshot().expect("open");
+        assert!(holds(&view, 0, newest) && holds(&view, last, 2));
+        newest = try_commit(&volume, stamp, newest, Durability::Witnessed);
+        newest = try_commit(&volume, stamp + 1, newest, Durability::Applied);
+    }
+    full.store(false, Ordering::SeqCst);
+    let volume = Volume::open(medium, smallest()).expect("there is space again");
+    assert!(holds(&volume.snapshot().expect("open"), 0, newest));
+    put(&volume, &[0], 20, Durability::Durable);
+    volume.close().expect("folds");
 }
