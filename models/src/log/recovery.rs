@@ -83,8 +83,13 @@ impl Medium {
     /// # Errors
     /// As [`Medium::recover`].
     pub fn recover_with(&self, view: View, meta: &Meta) -> Result<Recovered, Flaw> {
-        let mut walk =
-            Walk { commits: Vec::new(), open: None, proven: meta.durable.max(meta.folded), later: 0 };
+        let mut walk = Walk {
+            commits: Vec::new(),
+            begun: false,
+            open: None,
+            proven: meta.durable.max(meta.folded),
+            later: 0,
+        };
         let mut begun = meta.folded;
         for (id, cut) in &meta.segments {
             let segment = self.segments.get(id).ok_or(Flaw::NoSegment)?;
@@ -109,6 +114,8 @@ impl Medium {
 
 struct Walk {
     commits: Vec<Commit>,
+    /// A batch has begun.
+    begun: bool,
     /// The batch that has begun and not ended, and whether all of it is whole.
     open: Option<(u64, bool)>,
     proven: u64,
@@ -159,8 +166,12 @@ impl Walk {
         }
         if group.first {
             self.open = Some((group.lsn, true));
+            self.begun = true;
         }
-        let Some((_, whole)) = self.open.as_mut().filter(|(lsn, _)| *lsn == group.lsn) else { return false };
+        let Some((_, whole)) = self.open.as_mut().filter(|(lsn, _)| *lsn == group.lsn) else {
+            // What is left of one that was given up, its beginning folded away: a batch that counts has no other.
+            return !self.begun && group.kind == Kind::Part;
+        };
         *whole &= group.whole;
         if group.kind == Kind::Part {
             return true;
