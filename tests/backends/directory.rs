@@ -177,6 +177,30 @@ fn directory_replaced_while_open_is_noticed() {
     assert!(!fs::read(medium.path().join("LOCK")).unwrap().is_empty(), "the new holder's name was wiped out");
 }
 
+/// Otherwise it would append to somebody else's segment of that number.
+#[cfg(unix)]
+#[test]
+fn file_of_a_directory_that_was_replaced_is_not_opened() {
+    let medium = InFiles::new();
+    let store = medium.open();
+    // More than are kept open.
+    (1..=70).for_each(|number| store.apply(&Op::Create(segment(number))).unwrap());
+    fs::rename(medium.path(), medium.dir.path().join("moved")).unwrap();
+    let other = medium.open();
+    other.apply(&Op::Create(segment(1))).unwrap();
+    for refused in [
+        store.apply(&write(segment(1), 0, &blocks(1, 1))),
+        store.apply(&Op::Barrier(segment(1))),
+        store.read(segment(1), 0, &mut [0; 1]).map(drop),
+        store.len(segment(1)).map(drop),
+    ] {
+        let error = refused.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Io, "{error}");
+        assert!(error.message().contains("moved or replaced"), "{error}");
+    }
+    assert_eq!(other.len(segment(1)).unwrap(), Some(0), "another store was written to");
+}
+
 #[cfg(unix)]
 #[test]
 fn store_behind_a_symbolic_link_is_the_same_store() {

@@ -120,9 +120,7 @@ impl FileStore {
         if let Some(handle) = handles.get(&area) {
             return Ok(Arc::clone(handle));
         }
-        if doing == Doing::Create {
-            lock.check_place()?;
-        }
+        lock.check_place()?;
         let path = self.file_of(area);
         let file = OpenOptions::new()
             .read(true)

@@ -152,9 +152,8 @@ fn copy(wreck: &mut Wreck, to: &Volume, ways: Ways, out: &mut dyn Write) -> Resu
             }
         }
         next = end;
-        if next == all {
-            writer.set_size(wreck.size)?;
-        }
+        // In steps, whether there was anything to copy or not: a transaction reaches only so far behind the end.
+        writer.set_size(wreck.size.min(next * BLOCK_SIZE as u64))?;
         writer.commit(Durability::Durable)?;
         progress.at(next * BLOCK_SIZE as u64, wreck.size);
     }

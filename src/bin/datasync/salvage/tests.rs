@@ -124,3 +124,28 @@ fn a_salvage_crashed_at_any_op_leaves_the_damaged_store_and_a_whole_copy_or_none
     };
     all_struck("salvage");
 }
+
+/// A transaction reaches no more than 4 GiB behind the end, so a larger hole has to be crossed in steps.
+#[test]
+fn a_salvage_gets_over_a_hole_of_any_size() {
+    const HOLE: u64 = (1 << 20) + 5000;
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("sparse.datasync");
+    let volume = Volume::open(FileStore::open(&folder, OpenMode::Create).unwrap(), options()).unwrap();
+    let mut writer = volume.begin().unwrap();
+    writer.write(BlockNo(0), &fill(0)).unwrap();
+    writer.set_size(HOLE / 2 * BLOCK_SIZE as u64).unwrap();
+    writer.write(BlockNo(HOLE), &fill(1)).unwrap();
+    writer.commit(Durability::Durable).unwrap();
+    drop(volume);
+    let disk = SimDisk::new(1);
+    let to = Volume::open(disk.clone(), options()).unwrap();
+    let ways = Ways { unverified: false, quiet: true };
+    let mut wreck = Wreck::open(&folder).unwrap();
+    assert_eq!(rescue(&mut wreck, to, ways, &mut std::io::sink(), || Ok(())).unwrap(), 0);
+    let snapshot = Volume::open(disk, options()).unwrap().snapshot().unwrap();
+    assert_eq!(snapshot.size(), (HOLE + 1) * BLOCK_SIZE as u64);
+    let mut bytes = [0; BLOCK_SIZE];
+    snapshot.read(BlockNo(HOLE), &mut bytes).unwrap();
+    assert_eq!(bytes, fill(1));
+}
