@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::options::Options;
 use super::snapshot::{Live, Snapshot};
-use super::sync::{AtomicBool, Condvar, Mutex, RwLock, lock, wait_while};
+use super::sync::{AtomicBool, Condvar, Mutex, RwLock, lock};
 use super::writer::Writer;
 use crate::backend::Backend;
 use crate::block::{BLOCK_SIZE, BlockBytes, BlockNo, CommitId, Durability, Lsn, Tag};
@@ -164,11 +164,6 @@ impl Volume {
         lock(&self.shared.store).check_writable()?;
         self.shared.wait_for_room().map_err(|error| self.shared.of_earlier_commits(error))?;
         Writer::begin(&self.shared, wait)
-    }
-
-    /// Waits until the writer slot is free, at most this long.
-    pub fn wait_for_slot(&self, at_most: Duration) {
-        drop(wait_while(&self.shared.slot_free, lock(&self.shared.slot), at_most, |taken| *taken));
     }
 
     /// Whether somebody has the writer slot.
