@@ -37,6 +37,7 @@
 
 mod transfer;
 
+use std::fmt;
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
@@ -63,6 +64,15 @@ pub struct Database {
     access: OpenMode,
     /// What its connections begin with instead of `PRAGMA synchronous`.
     durability: Option<Durability>,
+}
+
+/// Its name and what it was opened for.
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut fields = f.debug_struct("Database");
+        fields.field("name", &self.name()).field("access", &self.access);
+        fields.field("durability", &self.durability).finish()
+    }
 }
 
 impl Database {

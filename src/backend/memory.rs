@@ -95,7 +95,7 @@ impl Memory {
     ///     Request::Apply(Op::Barrier(_)) => Err(Error::new(ErrorKind::Io, "the disk is gone")),
     ///     _ => Ok(()),
     /// });
-    /// let refused = Volume::open(broken, Options::new()).err().expect("nothing becomes durable");
+    /// let refused = Volume::open(broken, Options::new()).unwrap_err();
     /// assert_eq!(refused.kind(), ErrorKind::Io);
     /// ```
     #[must_use]

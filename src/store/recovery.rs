@@ -11,6 +11,7 @@
 //! The new epoch is published before anything is created under it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use super::found::{
     clean_base_damage, damaged, find_meta, first_to_prove, lost_meta_damage, short_sums_damage,
@@ -57,6 +58,14 @@ pub struct Recovery {
     raised: bool,
     store: Option<Store>,
     report: RecoveryReport,
+}
+
+/// Where, and what comes next.
+impl fmt::Debug for Recovery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut fields = f.debug_struct("Recovery");
+        fields.field("name", &self.setup.name).field("step", &self.step).finish_non_exhaustive()
+    }
 }
 
 impl Recovery {

@@ -3,6 +3,7 @@
 //! Whoever needs a barrier and finds none under way runs one for everybody; the others wait for it and look
 //! again. A commit that arrives while a barrier runs is covered by the next.
 
+use std::fmt;
 use std::sync::{Arc, PoisonError};
 
 use super::blocking::Shared;
@@ -19,6 +20,17 @@ use crate::store::Store;
 pub struct Pending {
     pub(crate) shared: Arc<Shared>,
     pub(crate) receipt: Receipt,
+}
+
+/// The commit, and what `wait` waits for.
+impl fmt::Debug for Pending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Receipt { commit, durability } = self.receipt;
+        f.debug_struct("Pending")
+            .field("commit", &commit)
+            .field("durability", &durability)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Pending {

@@ -1,5 +1,6 @@
 //! A read view pinned at a commit.
 
+use std::fmt;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
@@ -19,6 +20,16 @@ pub struct Snapshot {
     size: u64,
     id: u64,
     expired: Arc<AtomicBool>,
+}
+
+/// Which commit it shows, and whether it still does.
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let expired = self.expired.load(Ordering::Acquire);
+        let mut fields = f.debug_struct("Snapshot");
+        fields.field("lsn", &self.at).field("size", &self.size).field("expired", &expired);
+        fields.finish_non_exhaustive()
+    }
 }
 
 /// A read view as the volume keeps it.

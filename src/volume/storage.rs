@@ -60,6 +60,7 @@ pub trait BlockStorage {
 }
 
 /// [`BlockStorage`] on a volume. Takes the writer slot with the first change and hands it on at `sync`.
+#[derive(Debug)]
 pub struct Blocks {
     volume: Volume,
     writer: Option<Writer>,

@@ -1,5 +1,6 @@
 //! A write transaction: the writer slot and a batch.
 
+use std::fmt;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -63,6 +64,18 @@ pub struct Writer {
     view: Snapshot,
     shared: Arc<Shared>,
     _slot: Slot,
+}
+
+/// What it builds on, and how much of it is staged.
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut fields = f.debug_struct("Writer");
+        fields
+            .field("view", &self.view_lsn())
+            .field("size", &self.size())
+            .field("is_empty", &self.is_empty());
+        fields.finish_non_exhaustive()
+    }
 }
 
 impl Writer {

@@ -50,7 +50,7 @@ fn reading_only_reads_and_refuses_to_write() {
         assert_eq!(number(&reader, "SELECT count(*) FROM t"), 1);
         assert_eq!(code_of(reader.execute_batch("INSERT INTO t VALUES (2)")) & 0xff, ffi::SQLITE_READONLY);
         if alone {
-            let error = Database::open(place.path("app.datasync")).err().unwrap();
+            let error = Database::open(place.path("app.datasync")).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
         }
         drop((reader, writer));
@@ -78,7 +78,7 @@ fn what_is_not_there_is_not_made_unless_asked_for() {
     assert_eq!(code_of(by_name(&place, "&mode=rw")), ffi::SQLITE_CANTOPEN);
     assert_eq!(code_of(by_name(&place, "&mode=ro")), ffi::SQLITE_CANTOPEN);
     assert!(!place.path("app.datasync").exists());
-    let error = Database::open_with(place.path("app.datasync"), Options::new().create(false)).err().unwrap();
+    let error = Database::open_with(place.path("app.datasync"), Options::new().create(false)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
     std::fs::write(place.path("letter.txt"), "Dear reader").unwrap();
     let error = datasync::open(place.path("letter.txt")).unwrap_err();

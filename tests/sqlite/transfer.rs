@@ -143,7 +143,7 @@ fn an_import_is_the_same_database_and_an_export_of_it_too() {
         assert_eq!(dump(&back), dump(&plain));
         assert_eq!(number(&back, "PRAGMA user_version"), 7);
         assert_sound(&back);
-        let error = Database::import(&source, &store, Options::new(), &mut |_, _| {}).err().unwrap();
+        let error = Database::import(&source, &store, Options::new(), &mut |_, _| {}).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Misuse, "{error}");
         imported.close().unwrap();
     }

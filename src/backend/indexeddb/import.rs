@@ -2,6 +2,8 @@
 //!
 //! The rule it keeps: META is written last, so an import that was cut off never looks like a store.
 
+use std::fmt;
+
 use super::{IndexedDb, Options, destroy};
 use crate::backend::Backend;
 use crate::backend::opfs::area_of;
@@ -25,6 +27,12 @@ pub struct Import {
     meta: Vec<u8>,
     /// The file being written, how many bytes of it are, and what is not a chunk yet.
     file: Option<(Area, u64, Vec<u8>)>,
+}
+
+impl fmt::Debug for Import {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Import").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 impl Import {

@@ -17,6 +17,7 @@ mod trouble;
 mod watch;
 mod witness;
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -68,6 +69,13 @@ impl Default for Options {
 pub struct IndexedDb {
     shared: Arc<Shared>,
     options: Options,
+}
+
+impl fmt::Debug for IndexedDb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut fields = f.debug_struct("IndexedDb");
+        fields.field("place", &self.shared.place).field("options", &self.options).finish_non_exhaustive()
+    }
 }
 
 /// What the queue and its connection did since opening.
@@ -208,6 +216,12 @@ impl IndexedDb {
 pub struct Flushed {
     shared: Arc<Shared>,
     ticket: Ticket,
+}
+
+impl fmt::Debug for Flushed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Flushed").field("ticket", &self.ticket).finish_non_exhaustive()
+    }
 }
 
 impl Flushed {

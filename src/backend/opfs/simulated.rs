@@ -17,7 +17,7 @@ use crate::error::Result;
 use crate::log::plan::Area;
 
 /// What opens the next files of a store, and deletes those it has removed, between two of its calls.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct SimKeeper {
     pub(super) browser: SimBrowser,
     pub(super) shared: Weak<Shared<SimFile>>,

@@ -1,5 +1,6 @@
 //! Sync access handles: taking them, and the five calls they have.
 
+use std::fmt;
 use std::time::Duration;
 
 use js_sys::{Array, Promise, Reflect};
@@ -26,6 +27,12 @@ const NAP_MAX: Duration = Duration::from_millis(200);
 
 /// A sync access handle, bound to the worker that took it.
 pub struct JsFile(SendWrapper<Js>);
+
+impl fmt::Debug for JsFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JsFile")
+    }
+}
 
 struct Js {
     handle: FileSystemSyncAccessHandle,

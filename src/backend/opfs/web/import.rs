@@ -1,5 +1,7 @@
 //! A store's files, from somewhere else, into an empty place.
 
+use std::fmt;
+
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{FileSystemDirectoryHandle, FileSystemRemoveOptions};
 
@@ -21,6 +23,12 @@ pub struct Import {
     directory_name: String,
     path: String,
     file: Option<(Handle<JsFile>, u64)>,
+}
+
+impl fmt::Debug for Import {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Import").field("path", &self.path).finish_non_exhaustive()
+    }
 }
 
 impl Import {

@@ -1,5 +1,6 @@
 //! What is done for a store between its calls: files opened ahead, deleted afterwards, looked at.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -26,6 +27,14 @@ pub struct Keeper {
     directory: SendWrapper<FileSystemDirectoryHandle>,
     /// A refill is under way.
     busy: Arc<AtomicBool>,
+}
+
+/// Whose store it looks after; nobody's once that is gone.
+impl fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.shared.upgrade().map(|shared| shared.path.clone());
+        f.debug_struct("Keeper").field("path", &path).finish_non_exhaustive()
+    }
 }
 
 impl Keeper {
