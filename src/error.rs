@@ -4,8 +4,9 @@
 //! exit codes in `src/bin/datasync/fail.rs`, to the names of JavaScript's union in `wasm/src/failure.rs`.
 
 use std::fmt;
+use std::str::FromStr;
 
-use crate::block::CommitId;
+use crate::block::{CommitId, Epoch, Lsn};
 
 /// The crate's result.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -118,4 +119,44 @@ impl std::error::Error for Error {
 /// Shorthand for `Err(Error::new(kind, message))`.
 pub(crate) fn fail<T>(kind: ErrorKind, message: impl Into<String>) -> Result<T> {
     Err(Error::new(kind, message))
+}
+
+/// Reads what [`CommitId`] is written as: "3.17", the epoch and the LSN. It stands here since numbers know no errors.
+impl FromStr for CommitId {
+    type Err = Error;
+
+    /// # Errors
+    /// `Misuse` for anything else.
+    fn from_str(text: &str) -> Result<Self> {
+        let number =
+            |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?;
+        let parts = text.split_once('.').and_then(|(epoch, lsn)| Some((number(epoch)?, number(lsn)?)));
+        match parts {
+            Some((epoch, lsn)) => Ok(Self { epoch: Epoch(epoch), lsn: Lsn(lsn) }),
+            None => fail(
+                ErrorKind::Misuse,
+                format!("{text:?} names no commit: it is EPOCH.LSN, two numbers, as in 3.17"),
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_commit_is_read_as_it_is_written() {
+        for (epoch, lsn) in [(3, 17), (0, 0), (3, 10), (u64::MAX, u64::MAX)] {
+            let id = CommitId { epoch: Epoch(epoch), lsn: Lsn(lsn) };
+            assert_eq!(id.to_string().parse::<CommitId>().unwrap(), id);
+        }
+        let strange =
+            ["", ".", "3", "3.", ".17", "3.17.1", "+3.17", "3.-1", " 3.17", "3,17", "3.18446744073709551616"];
+        for text in strange {
+            let error = text.parse::<CommitId>().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Misuse);
+            assert!(error.message().contains(text) && error.message().contains("3.17"), "{error}");
+        }
+    }
 }

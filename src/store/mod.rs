@@ -25,6 +25,7 @@ pub mod scan;
 pub mod stats;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
 use std::sync::Arc;
 
 use crate::block::{BLOCK_SIZE, BlockNo, CommitId, Epoch, Lsn, SegmentId, StoreId, Tag};
@@ -82,6 +83,17 @@ pub enum Outcome {
     /// The store no longer remembers that life; or it is this life's, a write has failed, and only reopening
     /// tells.
     Unknown,
+}
+
+/// In words: `committed`, `not committed`, `unknown`.
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Committed => "committed",
+            Self::NotCommitted => "not committed",
+            Self::Unknown => "unknown",
+        })
+    }
 }
 
 /// A segment of the log.

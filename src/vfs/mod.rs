@@ -44,10 +44,15 @@
 //! | `datasync_verify` | `ok`, or what is damaged | reads everything and checks it |
 //! | `datasync_durability` | `applied`, `durable`, `witnessed` | none: what this connection's commits wait for |
 //! | `datasync_durability = X` | X | as it says; `synchronous` goes back to following `PRAGMA synchronous` |
+//! | `datasync_outcome = 'E.L'` | `committed`, `not committed`, `unknown` | none: what became of that commit |
 //!
 //! Without `datasync_durability`, a commit is `durable` at `synchronous=FULL` (the default, unless SQLite was built
 //! with another) and EXTRA, and `applied` at NORMAL and OFF: visible at once, and durable with the next durable
 //! commit, `datasync_sync` or close. All take a schema name in front, as in `PRAGMA other.datasync_sync`.
+//!
+//! A commit whose barrier failed is named by its error, as in 3.17. It may or may not survive: close every connection
+//! to the store, open it again and ask for `datasync_outcome = '3.17'`. The answer is `unknown` once the store has
+//! forgotten that life, 128 openings later.
 //!
 //! # How it works
 //!

@@ -5,7 +5,7 @@
 //! The rule kept here: what SQLite would refuse is not taken for granted. A pragma is seen before SQLite acts.
 
 use super::file::MainFile;
-use crate::block::Durability;
+use crate::block::{CommitId, Durability};
 use crate::error::{Error, ErrorKind, Result, fail};
 use crate::planted::{Bug, planted};
 use crate::volume::report::{self, Names};
@@ -169,11 +169,19 @@ impl MainFile {
     }
 
     fn own_pragma(&mut self, name: &str, value: Option<&str>) -> Result<String> {
-        if let Some(value) = value {
-            if name != "datasync_durability" {
-                return fail(ErrorKind::Misuse, format!("PRAGMA {name} takes no value"));
+        match (name, value) {
+            ("datasync_durability", Some(value)) => self.mode.wanted = Wanted::read(value)?,
+            ("datasync_outcome", Some(value)) => {
+                let commit: CommitId = value.parse()?;
+                self.store().alive()?;
+                return Ok(self.store().volume().outcome_of(commit).to_string());
             }
-            self.mode.wanted = Wanted::read(value)?;
+            ("datasync_outcome", None) => {
+                let text = "PRAGMA datasync_outcome = 'EPOCH.LSN': name the commit, as the error of it did";
+                return fail(ErrorKind::Misuse, text);
+            }
+            (_, Some(_)) => return fail(ErrorKind::Misuse, format!("PRAGMA {name} takes no value")),
+            (_, None) => {}
         }
         if name == "datasync_error" {
             return Ok(self.store().last_error().map(|trouble| trouble.text).unwrap_or_default());
@@ -203,7 +211,7 @@ impl MainFile {
 fn no_such_pragma(name: &str) -> Error {
     let text = format!(
         "no pragma {name}; there are datasync_stats, datasync_recovery, datasync_snapshot, datasync_error, \
-         datasync_sync, datasync_compact, datasync_verify, datasync_durability"
+         datasync_sync, datasync_compact, datasync_verify, datasync_durability, datasync_outcome"
     );
     Error::new(ErrorKind::Misuse, text)
 }

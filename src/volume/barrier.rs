@@ -203,7 +203,8 @@ pub(crate) fn indeterminate(store: &Store, lsn: Lsn) -> Error {
     Error::new(
         ErrorKind::Indeterminate(id),
         format!(
-            "commit {id} may or may not survive: a write or barrier failed; reopen and ask for the outcome of {id}"
+            "commit {id} may or may not survive: a write or barrier failed; reopen and ask for the outcome of {id} \
+             (in SQL: PRAGMA datasync_outcome = '{id}')"
         ),
     )
 }

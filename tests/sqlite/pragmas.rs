@@ -1,8 +1,13 @@
 //! The pragmas of the table in `src/vfs/mod.rs`, and how durability follows from what was asked.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use datasync::Database;
-use datasync::backend::memory::Memory;
+use datasync::backend::memory::{Memory, Request};
 use datasync::block::Durability;
+use datasync::error::{Error, ErrorKind};
+use datasync::log::plan::{Area, Op};
 use datasync::volume::{Options, Volume};
 use rusqlite::Connection;
 
@@ -38,6 +43,64 @@ fn pragmas_that_do_not_exist_say_which_do() {
     let error = connection.execute_batch("BEGIN IMMEDIATE; PRAGMA datasync_compact").unwrap_err().to_string();
     assert!(error.contains("commit first"), "{error}");
     run(&connection, "ROLLBACK");
+}
+
+#[test]
+fn what_became_of_a_commit_whose_barrier_failed_is_told_after_reopening() {
+    for lost in [false, true] {
+        let fails = Arc::new(AtomicBool::new(false));
+        let now = Arc::clone(&fails);
+        let disk = Memory::new();
+        let failing = disk.clone().with_hook(move |request| match request {
+            Request::Apply(Op::Barrier(Area::Segment(_))) if now.load(Ordering::SeqCst) => {
+                Err(Error::new(ErrorKind::Io, "the planted failure of a barrier"))
+            }
+            _ => Ok(()),
+        });
+        let on =
+            |disk| Database::over(Volume::open(disk, Options::new().background(false)).unwrap()).unwrap();
+        let database = on(failing);
+        let connection = database.connection().unwrap();
+        run(&connection, "CREATE TABLE t(x); INSERT INTO t VALUES (1)");
+        let before = disk.copy();
+        fails.store(true, Ordering::SeqCst);
+        assert!(connection.execute_batch("INSERT INTO t VALUES (2)").is_err());
+        let error = database.last_error().expect("it is kept");
+        let ErrorKind::Indeterminate(commit) = error.kind() else { panic!("{error:?}") };
+        let ask = format!("PRAGMA datasync_outcome = '{commit}'");
+        assert!(error.message().contains(&ask), "{error}");
+        let refused = connection.execute_batch(&ask).unwrap_err().to_string();
+        assert!(refused.contains("open again"), "{refused}");
+        drop((connection, database));
+
+        let database = on(if lost { before } else { disk });
+        let connection = database.connection().unwrap();
+        let outcome = text(&connection, &ask);
+        assert_eq!(outcome, if lost { "not committed" } else { "committed" });
+        assert_eq!(number(&connection, "SELECT count(*) FROM t"), if lost { 1 } else { 2 });
+        run(&connection, "INSERT INTO t VALUES (3)");
+        assert_eq!(text(&connection, &ask), outcome, "and for good");
+        let commit = commit.to_string();
+        assert_eq!(text(&connection, &format!("PRAGMA main.datasync_outcome({commit})")), outcome);
+    }
+}
+
+#[test]
+fn an_outcome_is_asked_for_by_the_name_of_a_commit() {
+    let place = Place::new();
+    let connection = place.store().connection().unwrap();
+    run(&connection, "CREATE TABLE t(x)");
+    assert_eq!(text(&connection, "PRAGMA datasync_outcome = '1.1'"), "committed");
+    assert_eq!(
+        text(&connection, "PRAGMA datasync_outcome = 1.10"),
+        "not committed",
+        "no number: 1.10 is not 1.1"
+    );
+    assert_eq!(text(&connection, "PRAGMA datasync_outcome = '0.1'"), "unknown");
+    for strange in ["PRAGMA datasync_outcome", "PRAGMA datasync_outcome = 17"] {
+        let error = connection.execute_batch(strange).unwrap_err().to_string();
+        assert!(error.contains("EPOCH.LSN"), "{error}");
+    }
 }
 
 #[test]
