@@ -6,8 +6,9 @@
 //!
 //! # A database
 //!
-//! [`open`] returns a plain `rusqlite::Connection`. A [`Database`] has a handle on the store besides: connections for
-//! many threads, import and export, verification, statistics ([`db`]).
+//! [`open`] returns a plain [`rusqlite::Connection`]. A [`Database`] has a handle on the store besides: connections for
+//! many threads, import and export, verification, statistics ([`db`]). [`datasync::rusqlite`](rusqlite) is the version
+//! that they are of.
 //!
 #![cfg_attr(feature = "sqlite", doc = "```")]
 #![cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
@@ -100,6 +101,10 @@ pub use block::{BlockNo, CommitId, Durability, Lsn};
 pub use db::{Database, open};
 pub use error::{Error, ErrorKind, Result};
 pub use format::checksum::Checksum;
+/// SQLite's connections, in the version that [`open`] and [`Database::connection`] return them in: a program that
+/// names their types needs no dependency of its own, and cannot get another version.
+#[cfg(feature = "sqlite")]
+pub use rusqlite;
 pub use volume::{BlockStorage, Blocks, Options, Volume};
 
 /// Holds the examples of README.md to what they say.

@@ -7,7 +7,7 @@
 //! # let path = directory.path().join("app.datasync");
 //! datasync::vfs::register()?;
 //! let name = format!("file:{}?vfs=datasync", path.display());
-//! let connection = rusqlite::Connection::open(name)?;
+//! let connection = datasync::rusqlite::Connection::open(name)?;
 //! connection.execute_batch("CREATE TABLE t(x); INSERT INTO t VALUES (1)")?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
