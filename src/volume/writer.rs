@@ -219,6 +219,9 @@ impl Writer {
     /// Puts the transaction into the log as the next commit and moves on to it: the writer keeps the slot and
     /// may stage more. Not durable when this returns; see [`Pending::wait`].
     ///
+    /// With nothing staged there is no new commit: what is returned names the one that the transaction builds on, which
+    /// may be somebody else's, and waits only until that is visible (`Applied`), whatever was asked for.
+    ///
     /// # Errors
     /// * `Full`: nothing of the commit counts; the transaction is as it was.
     /// * `Indeterminate`: the write of the commit marker failed.
@@ -264,7 +267,8 @@ impl Writer {
         store.check_writable()
     }
 
-    /// Commits, hands the slot on and waits for `durability`.
+    /// Commits, hands the slot on and waits for `durability`. With nothing staged the receipt is that of the commit that
+    /// was there before, at `Applied`, as with [`Writer::append`]; [`Writer::is_empty`] tells beforehand.
     ///
     /// # Errors
     /// As [`Writer::append`] and [`Pending::wait`].

@@ -46,6 +46,7 @@ macro_rules! every_volume {
             abandoned_batch_leaves_nothing,
             second_writer_waits_its_turn,
             one_barrier_serves_every_commit_before_it,
+            a_commit_of_nothing_names_the_one_before,
             compaction_gives_the_space_back,
             write_far_behind_the_end_is_refused,
         }

@@ -235,6 +235,19 @@ pub fn one_barrier_serves_every_commit_before_it<M: Medium>() {
     assert_eq!(volume.stats().barriers, before + 1);
 }
 
+pub fn a_commit_of_nothing_names_the_one_before<M: Medium>() {
+    let volume = open(&M::new());
+    let mut writer = volume.begin().unwrap();
+    writer.write(BlockNo(0), &content(0, 1)).unwrap();
+    let first = writer.commit(Durability::Durable).unwrap();
+    let mut writer = volume.begin().unwrap();
+    assert!(writer.is_empty());
+    let nothing = writer.append(Durability::Witnessed).unwrap().wait().unwrap();
+    assert_eq!((nothing.commit, nothing.durability), (first.commit, Durability::Applied));
+    assert_eq!(writer.commit(Durability::Durable).unwrap(), nothing);
+    assert_eq!(volume.committed_lsn(), first.commit.lsn);
+}
+
 pub fn concurrent_writers_lose_nothing<M: Medium>() {
     let medium = M::new();
     let volume = open(&medium);
