@@ -46,6 +46,7 @@ macro_rules! every_volume {
             abandoned_batch_leaves_nothing,
             second_writer_waits_its_turn,
             one_barrier_serves_every_commit_before_it,
+            several_blocks_are_written_and_read_in_the_order_they_are_named,
             a_commit_of_nothing_names_the_one_before,
             compaction_gives_the_space_back,
             write_far_behind_the_end_is_refused,

@@ -6,7 +6,7 @@ use datasync::backend::Source;
 use datasync::block::{BlockBytes, BlockNo, Durability};
 use datasync::error::ErrorKind;
 use datasync::log::plan::Area;
-use datasync::volume::{OpenKind, Options, Snapshot, Volume};
+use datasync::volume::{BlockStorage, Blocks, OpenKind, Options, Snapshot, Volume};
 
 use crate::medium::{BLOCK, Medium};
 
@@ -233,6 +233,37 @@ pub fn one_barrier_serves_every_commit_before_it<M: Medium>() {
         one.wait().unwrap();
     }
     assert_eq!(volume.stats().barriers, before + 1);
+}
+
+pub fn several_blocks_are_written_and_read_in_the_order_they_are_named<M: Medium>() {
+    let medium = M::new();
+    let mut blocks = Blocks::new(open(&medium));
+    let bytes: Vec<BlockBytes> = [7, 2, 5].map(|block| content(block, 1)).into();
+    let named = [(BlockNo(7), &bytes[0]), (BlockNo(2), &bytes[1]), (BlockNo(5), &bytes[2])];
+    blocks.write_blocks(&named).unwrap();
+    // The later of two for one block counts, and nothing is a commit of its own.
+    let again = content(2, 2);
+    blocks.write_blocks(&[(BlockNo(2), &content(2, 9)), (BlockNo(2), &again)]).unwrap();
+    blocks.write_blocks(&[]).unwrap();
+    let order = [BlockNo(5), BlockNo(7), BlockNo(3), BlockNo(2), BlockNo(5), BlockNo(100)];
+    let expected = [bytes[2], bytes[0], [0; BLOCK], again, bytes[2], [0; BLOCK]];
+    let read = |blocks: &mut Blocks| blocks.read_blocks(&order).unwrap().into_iter().map(|block| *block);
+    assert!(read(&mut blocks).eq(expected), "staged");
+    assert!(blocks.volume().snapshot().unwrap().size() == 0, "nobody else sees it yet");
+    blocks.sync().unwrap().expect("one commit");
+    assert_eq!(blocks.volume().committed_lsn().0, 1);
+    drop(blocks);
+    let mut blocks = Blocks::new(open(&medium));
+    assert!(read(&mut blocks).eq(expected), "after opening again");
+
+    // The first that fails is told; what stood before it is staged.
+    let far = (BlockNo(u64::MAX), &again);
+    let error = blocks.write_blocks(&[(BlockNo(0), &again), far, (BlockNo(1), &again)]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Misuse, "{error}");
+    let read: Vec<_> = blocks.read_blocks(&[BlockNo(0), BlockNo(1)]).unwrap();
+    assert!(*read[0] == again && *read[1] == [0; BLOCK]);
+    blocks.rollback();
+    assert!(*blocks.read_block(BlockNo(0)).unwrap() == [0; BLOCK]);
 }
 
 pub fn a_commit_of_nothing_names_the_one_before<M: Medium>() {
