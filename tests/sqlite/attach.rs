@@ -73,6 +73,34 @@ fn a_plain_file_and_a_store_share_a_transaction() {
 }
 
 #[test]
+fn names_on_a_connection_to_a_store_are_stores_unless_they_say_otherwise() {
+    let place = Place::new();
+    let host = super::transfer::HOST_VFS;
+    let by_uri = |name: &str| Connection::open(format!("file:{}?vfs=datasync", place.text(name)));
+    let connections = [datasync::open(place.path("a")), by_uri("b").map_err(|error| panic!("{error}"))];
+    for (number_of, connection) in connections.into_iter().enumerate() {
+        let connection = connection.unwrap();
+        let path = |name: &str| place.text(&format!("{name}-{number_of}.db"));
+        run(&connection, "CREATE TABLE t(x); INSERT INTO t VALUES (1)");
+        run(&connection, &format!("ATTACH '{}' AS s; CREATE TABLE s.u(x)", path("attached")));
+        run(&connection, &format!("VACUUM INTO '{}'", path("copied")));
+        run(&connection, &format!("ATTACH 'file:{}?vfs={host}' AS p; CREATE TABLE p.v(x)", path("plain")));
+        run(&connection, &format!("VACUUM INTO 'file:{}?vfs={host}'", path("dump")));
+        let refused = connection.execute_batch(&format!("ATTACH '{}' AS q", path("plain"))).unwrap_err();
+        assert_eq!(code_of::<()>(Err(refused)), ffi::SQLITE_NOTADB, "a file is no store");
+        drop(connection);
+        for store in ["attached", "copied"] {
+            assert!(std::fs::metadata(path(store)).unwrap().is_dir(), "{store}");
+            assert_sound(&datasync::open(path(store)).unwrap());
+        }
+        for file in ["plain", "dump"] {
+            assert!(std::fs::metadata(path(file)).unwrap().is_file(), "{file}");
+            assert_sound(&Connection::open(path(file)).unwrap());
+        }
+    }
+}
+
+#[test]
 fn temporary_databases_and_tables_work_beside_a_store() {
     let place = Place::new();
     let connection = datasync::open(place.path("a")).unwrap();
