@@ -258,6 +258,13 @@ fn directory_without_permission_is_read_only() {
     } else {
         refused(&medium.path(), OpenMode::Existing, ErrorKind::ReadOnly, &["LOCK", "let this user write"]);
         FileStore::open(medium.path(), OpenMode::ReadOnly).unwrap();
+        closed(&medium.path(), 0o755);
+        fs::remove_file(medium.path().join("LOCK")).unwrap();
+        closed(&medium.path(), 0o555);
+        let reader = FileStore::open(medium.path(), OpenMode::ReadOnly).unwrap();
+        assert_eq!(reader.len(Area::Meta).unwrap(), Some(0));
+        assert!(!names(&medium.path()).contains(&"LOCK".to_owned()));
+        refused(&medium.path(), OpenMode::Existing, ErrorKind::ReadOnly, &["LOCK", "let this user write"]);
     }
     closed(&medium.path(), 0o755);
 }

@@ -20,7 +20,7 @@ const HOLDER_BYTES_MAX: usize = 300;
 /// A lock that is held until this is dropped.
 #[derive(Debug)]
 pub(super) struct Lock {
-    /// Absent only where a reader met a read-only file system without LOCK on it: then nobody can write.
+    /// Absent only where a reader met no LOCK and could not make one; see [`goes_without`].
     file: Option<File>,
     path: PathBuf,
     holder: Option<PathBuf>,
@@ -52,11 +52,12 @@ impl Lock {
         Ok(Self { file: Some(file), path, holder: Some(holder) })
     }
 
-    /// Takes the lock for reading, beside any number of other readers.
+    /// Takes the lock for reading, beside any number of other readers. Where LOCK is missing and cannot be made, there is
+    /// none to take.
     ///
     /// # Errors
     /// * `Busy`: a writer is there, in this process or another.
-    /// * `ReadOnly`: LOCK is missing and this user may not create it.
+    /// * `Io`: LOCK is there and this user may not read it.
     pub(super) fn shared(directory: &Path) -> Result<Self> {
         let path = directory.join(LOCK);
         let Some(file) = open_for_reader(&path)? else {
@@ -104,7 +105,7 @@ fn unlock(file: &File) {
     let _ = file.unlock();
 }
 
-/// LOCK as a reader opens it; `None` on a read-only file system that holds none.
+/// LOCK as a reader opens it; `None` where there is none and it cannot be made.
 fn open_for_reader(path: &Path) -> Result<Option<File>> {
     match File::open(path) {
         Ok(file) => return Ok(Some(file)),
@@ -113,9 +114,18 @@ fn open_for_reader(path: &Path) -> Result<Option<File>> {
     }
     match OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path) {
         Ok(file) => Ok(Some(file)),
-        Err(cause) if cause.kind() == io::ErrorKind::ReadOnlyFilesystem => Ok(None),
+        Err(cause) if goes_without(cause.kind()) => Ok(None),
         Err(cause) => Err(trouble(Doing::Create, path, cause)),
     }
+}
+
+/// Whether a reader who could not make LOCK reads without a lock.
+///
+/// On a read-only file system nobody can write. In a directory that only this user may not write, others can; but nobody
+/// does yet, for whoever opens a store for writing makes LOCK. Who comes later is not kept out: `OpenMode::ReadOnly`
+/// tells users so.
+fn goes_without(refused: io::ErrorKind) -> bool {
+    matches!(refused, io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
 }
 
 /// Why the lock could not be had for writing.
@@ -158,4 +168,27 @@ fn own_name() -> String {
     let program =
         program.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
     format!("pid {}, program {}\n", std::process::id(), program.as_deref().unwrap_or("unknown"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_goes_without_a_lock_only_where_it_may_not_make_one() {
+        for refused in [io::ErrorKind::ReadOnlyFilesystem, io::ErrorKind::PermissionDenied] {
+            assert!(goes_without(refused), "{refused:?}");
+        }
+        let others = [
+            io::ErrorKind::StorageFull,
+            io::ErrorKind::QuotaExceeded,
+            io::ErrorKind::NotFound,
+            io::ErrorKind::NotADirectory,
+            io::ErrorKind::Interrupted,
+            io::ErrorKind::Other,
+        ];
+        for refused in others {
+            assert!(!goes_without(refused), "{refused:?}");
+        }
+    }
 }
