@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// What was asked for on the command line.
+#[derive(Debug)]
 pub struct Asked {
     /// Where the databases are made: on the disk that is measured.
     pub dir: PathBuf,

@@ -33,9 +33,9 @@ pub enum OpenMode {
     Create,
     /// Read and write what is there.
     Existing,
-    /// Change nothing. A store of files is shared with other readers, by a lock on its file LOCK. Where that is missing it
-    /// is made; where it cannot be, on a read-only file system or for want of permission, the store is read without a
-    /// lock. Nothing keeps a writer out then, and what is read beside one may look damaged or be of several commits.
+    /// Change nothing. A store of files is shared with other readers, by a lock on its file LOCK. Where that is missing
+    /// it is made; where it cannot be, on a read-only file system or for want of permission, the store is read without
+    /// a lock. Nothing keeps a writer out then, and what is read beside one may look damaged or be of several commits.
     /// OPFS has no shared handles, so there the files are held as firmly as for writing.
     ReadOnly,
 }

@@ -33,8 +33,8 @@
 //!
 //! # Other names on such a connection
 //!
-//! SQLite opens what `ATTACH 'x.db'` and `VACUUM INTO 'x.db'` name with the VFS of the connection: both are stores then,
-//! directories, and made if they are absent. A plain database file is named together with the host's own VFS,
+//! SQLite opens what `ATTACH 'x.db'` and `VACUUM INTO 'x.db'` name with the VFS of the connection: both are stores
+//! then, directories, and made if they are absent. A plain database file is named together with the host's own VFS,
 //! `file:x.db?vfs=unix` (`win32` on Windows). For that a connection of your own has to be opened with
 //! `SQLITE_OPEN_URI`, as those of `Database` are.
 //!

@@ -7,14 +7,14 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::place;
 use super::trouble::Trouble;
 use super::turn::Claim;
 use crate::backend::OpenMode;
 use crate::block::Lsn;
-use crate::error::{ErrorKind, Result, fail};
+use crate::error::{Error, ErrorKind, Result, fail};
 use crate::planted::{Bug, planted};
 use crate::volume::{Options, Snapshot, Volume};
 
@@ -26,6 +26,8 @@ pub(crate) struct Store {
     /// Ours to close when the last user goes; a mounted volume belongs to whoever mounted it.
     owned: bool,
     dead: AtomicBool,
+    /// What ended the volume's life, in words.
+    ended_by: OnceLock<String>,
     exclusive: AtomicU64,
     next_file: AtomicU64,
     /// Whether a commit has raised the change counter.
@@ -44,6 +46,7 @@ impl Store {
             read_only,
             owned,
             dead: AtomicBool::new(false),
+            ended_by: OnceLock::new(),
             exclusive: AtomicU64::new(0),
             next_file: AtomicU64::new(1),
             counted: AtomicBool::new(false),
@@ -73,11 +76,16 @@ impl Store {
     /// Whether a file may still be used: a file belongs to one life of the volume.
     ///
     /// # Errors
-    /// `Poisoned` from the first failure on that made the volume's promises void.
+    /// `Poisoned` from the first failure on that made the volume's promises void. The cause has the words of that one,
+    /// with the commit in doubt: SQLite's rollback runs into this right behind it, and its error is what is kept.
     pub(super) fn alive(&self) -> Result<()> {
         if self.dead.load(Ordering::Acquire) && !planted(Bug::UseDeadVolume) {
             let text = "an earlier failure ended this opening; close every connection to it and open again";
-            return fail(ErrorKind::Poisoned, format!("{}: {text}", self.name));
+            let error = Error::new(ErrorKind::Poisoned, format!("{}: {text}", self.name));
+            return Err(match self.ended_by.get() {
+                Some(cause) => error.caused_by(cause.clone()),
+                None => error,
+            });
         }
         Ok(())
     }
@@ -86,7 +94,11 @@ impl Store {
     pub(super) fn note(&self, trouble: &Trouble) {
         match trouble.kind {
             ErrorKind::Poisoned | ErrorKind::Indeterminate(_) | ErrorKind::Fenced | ErrorKind::Lost => {
-                self.end()
+                // Not one that only says that it was over before.
+                if trouble.kind != ErrorKind::Poisoned || !self.dead.load(Ordering::Acquire) {
+                    let _ = self.ended_by.set(trouble.text.clone());
+                }
+                self.end();
             }
             ErrorKind::Io
             | ErrorKind::TooLarge

@@ -267,8 +267,8 @@ impl Writer {
         store.check_writable()
     }
 
-    /// Commits, hands the slot on and waits for `durability`. With nothing staged the receipt is that of the commit that
-    /// was there before, at `Applied`, as with [`Writer::append`]; [`Writer::is_empty`] tells beforehand.
+    /// Commits, hands the slot on and waits for `durability`. With nothing staged the receipt is that of the commit
+    /// that was there before, at `Applied`, as with [`Writer::append`]; [`Writer::is_empty`] tells beforehand.
     ///
     /// # Errors
     /// As [`Writer::append`] and [`Pending::wait`].

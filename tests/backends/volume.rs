@@ -267,7 +267,8 @@ pub fn several_blocks_are_written_and_read_in_the_order_they_are_named<M: Medium
 }
 
 pub fn a_commit_of_nothing_names_the_one_before<M: Medium>() {
-    let volume = open(&M::new());
+    let medium = M::new();
+    let volume = open(&medium);
     let mut writer = volume.begin().unwrap();
     writer.write(BlockNo(0), &content(0, 1)).unwrap();
     let first = writer.commit(Durability::Durable).unwrap();

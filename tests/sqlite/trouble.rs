@@ -94,7 +94,8 @@ fn a_failed_barrier_ends_the_opening_and_the_next_one_finds_a_whole_database() {
         matches!(error.kind(), ErrorKind::Poisoned | ErrorKind::Indeterminate(_) | ErrorKind::Io),
         "{error:?}"
     );
-    assert!(text(&connection, "PRAGMA datasync_error").len() > 10);
+    let said = text(&connection, "PRAGMA datasync_error");
+    assert!(said.contains("may or may not survive"), "whatever SQLite did behind it: {said}");
     medium.set(FINE);
     for connection in [&connection, &other] {
         let code = code_of(connection.execute_batch("SELECT * FROM t"));

@@ -52,8 +52,8 @@ impl Lock {
         Ok(Self { file: Some(file), path, holder: Some(holder) })
     }
 
-    /// Takes the lock for reading, beside any number of other readers. Where LOCK is missing and cannot be made, there is
-    /// none to take.
+    /// Takes the lock for reading, beside any number of other readers. Where LOCK is missing and cannot be made, there
+    /// is none to take.
     ///
     /// # Errors
     /// * `Busy`: a writer is there, in this process or another.
@@ -121,9 +121,9 @@ fn open_for_reader(path: &Path) -> Result<Option<File>> {
 
 /// Whether a reader who could not make LOCK reads without a lock.
 ///
-/// On a read-only file system nobody can write. In a directory that only this user may not write, others can; but nobody
-/// does yet, for whoever opens a store for writing makes LOCK. Who comes later is not kept out: `OpenMode::ReadOnly`
-/// tells users so.
+/// On a read-only file system nobody can write. In a directory that only this user may not write, others can; but
+/// nobody does yet, for whoever opens a store for writing makes LOCK. Who comes later is not kept out:
+/// `OpenMode::ReadOnly` tells users so.
 fn goes_without(refused: io::ErrorKind) -> bool {
     matches!(refused, io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
 }

@@ -57,7 +57,7 @@ impl FileStore {
     /// Opens the store in the directory `path` and takes its lock.
     ///
     /// With [`OpenMode::Create`] the directory is made if it is absent (not those above it), and its name is
-    /// durable on return. Nothing else is created but LOCK; [`OpenMode::ReadOnly`] does without where it may not make it.
+    /// durable on return. Nothing else is created but LOCK; [`OpenMode::ReadOnly`] does without where it may not.
     ///
     /// # Errors
     /// * `Busy`: in use, by this process or another; the message names the holder.
