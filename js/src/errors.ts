@@ -48,7 +48,7 @@ export type ErrorKind =
   | "TransactionLost"
   /** An earlier write failed, so nothing can be promised any more. Open again: what was acknowledged is there. */
   | "Poisoned"
-  /** This commit may or may not survive. Open again and look. */
+  /** This commit may or may not survive. Open again and look; `PRAGMA datasync_outcome` tells of its `commit`. */
   | "Indeterminate"
   /** The database is closed, or its worker is gone. Nothing of this call stays. Open again. */
   | "Closed"

@@ -37,6 +37,14 @@ export const features = {
     equal(await db.get("SELECT doc FROM words WHERE term = 'commit'"), { doc: 2 });
   },
 
+  async what_became_of_a_commit_is_told(use) {
+    const db = await use.db();
+    await db.exec("CREATE TABLE fate(x)");
+    const { epoch, committed } = await db.stats();
+    const fate = async (lsn) => Object.values(await db.get(`PRAGMA datasync_outcome = '${epoch}.${lsn}'`));
+    equal([await fate(committed), await fate(committed + 1)], [["committed"], ["not committed"]]);
+  },
+
   async json_is_compiled_in(use) {
     const db = await use.db();
     const text = JSON.stringify({ a: [1, 2.5, "x"], b: { c: null, d: true } });
