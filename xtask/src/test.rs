@@ -377,7 +377,7 @@ fn browser() -> Commands {
 
 /// On two cores the lives take about a minute.
 fn crash() -> Commands {
-    Ok(vec![ourselves("crash --seeds 20000")])
+    Ok(vec![ourselves("crash --seeds 12000")])
 }
 
 fn planted() -> Commands {
