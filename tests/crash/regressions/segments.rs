@@ -1,7 +1,7 @@
 //! How large segments become, and when the next one begins.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use datasync::backend::memory::{Memory, Request};
@@ -245,12 +245,16 @@ fn try_commit(volume: &Volume, stamp: u64, newest: u64, durability: Durability) 
 #[test]
 pub fn a_store_that_cannot_fold_never_outgrows_the_list_of_segments() {
     let full = Arc::new(AtomicBool::new(true));
-    let is_full = Arc::clone(&full);
-    let medium = Memory::new().with_hook(move |request| match request {
-        Request::Apply(Op::Write { area: Area::Base, .. }) if is_full.load(Ordering::SeqCst) => {
-            Err(Error::new(ErrorKind::Full, "base.db cannot grow"))
+    let (is_full, asked) = (Arc::clone(&full), AtomicU64::new(0));
+    let medium = Memory::new().with_hook(move |request| {
+        // A planted bug may fold for ever.
+        assert!(asked.fetch_add(1, Ordering::SeqCst) < 500_000, "it never ends");
+        match request {
+            Request::Apply(Op::Write { area: Area::Base, .. }) if is_full.load(Ordering::SeqCst) => {
+                Err(Error::new(ErrorKind::Full, "base.db cannot grow"))
+            }
+            _ => Ok(()),
         }
-        _ => Ok(()),
     });
     let patient = smallest().background(true).reader_patience(Duration::ZERO);
     let volume = Volume::open(medium.clone(), patient.clone()).expect("a new store");
