@@ -4,9 +4,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Client } from "../src/client.ts";
 import { open } from "../src/open.ts";
-import type { ToWorker } from "../src/protocol.ts";
 import { inTransaction, type Stage } from "../src/transaction.ts";
-import { opened, rest } from "./fake.ts";
+import { opened, rest, workerThat } from "./fake.ts";
 
 test("a_batch_that_is_stopped_in_a_transaction_takes_nothing_else_with_it", async () => {
   const { session, run, call, send, number, mailbox } = await opened();
@@ -39,50 +38,37 @@ test("a_transaction_that_nobody_waits_for_any_more_may_sleep", async () => {
   assert.deepEqual([session.commits, session.values], [1, ["mine"]]);
 });
 
-/** A worker that starts, and grants what `grants` names; other calls it never answers. */
-function worker(grants: readonly string[]) {
-  const heard: string[] = [];
-  class FakeWorker {
-    onmessage: ((event: unknown) => void) | undefined;
-    constructor() {
-      setTimeout(() => this.onmessage?.({ data: { type: "ready", alive: "" } }));
-    }
-    postMessage(message: ToWorker): void {
-      if (message.type !== "calls") return;
-      heard.push(...message.calls.map(({ request: { op } }) => op));
-      const answers = message.calls.filter(({ request: { op } }) => grants.includes(op)).map(({ id }) => ({ id, ok: undefined }));
-      setTimeout(() => this.onmessage?.({ data: { type: "answers", answers } }));
-    }
-    terminate(): void {}
-  }
-  return { FakeWorker, heard };
+/** Grants what `ops` names; other calls are never answered. */
+function worker(ops: readonly string[]) {
+  const { FakeWorker, heard } = workerThat(({ request: { op } }) => (ops.includes(op) ? { ok: undefined } : undefined));
+  return { FakeWorker, ops: () => heard.map(({ request: { op } }) => op) };
 }
 
 const stopped = (message: RegExp) => ({ name: "DataSyncError", kind: "Aborted", message });
 
 test("who_stops_a_transaction_is_told_whether_it_had_begun", async () => {
-  const { FakeWorker, heard } = worker(["begin", "rollback"]);
+  const { FakeWorker, ops } = worker(["begin", "rollback"]);
   const client = new Client(new FakeWorker() as unknown as Worker, "");
   const stage: Stage = { client, integers: "auto", durability: "durable", inside: () => {} };
   const stop = new AbortController();
   const inside = inTransaction(stage, 1, (tx) => (stop.abort(), tx.exec("PUT ?", [1])), { signal: stop.signal });
   await assert.rejects(inside, stopped(/in mid-transaction; it is rolled back/));
-  assert.deepEqual(heard, ["begin", "rollback"]);
+  assert.deepEqual(ops(), ["begin", "rollback"]);
   const late = inTransaction(stage, 2, () => {}, { signal: stop.signal });
   await assert.rejects(late, stopped(/before it began; nothing was changed/));
-  assert.deepEqual(heard, ["begin", "rollback"]);
+  assert.deepEqual(ops(), ["begin", "rollback"]);
 });
 
 test("who_stops_an_opening_is_told_whether_it_had_begun", async (t) => {
-  const { FakeWorker, heard } = worker([]);
+  const { FakeWorker, ops } = worker([]);
   Object.assign(globalThis, { Worker: FakeWorker });
   t.after(() => delete (globalThis as { Worker?: unknown }).Worker);
   const stop = new AbortController();
   const opening = open({ name: "t", backend: "memory", signal: stop.signal });
   opening.catch(() => {});
-  while (heard.length === 0) await rest();
+  while (ops().length === 0) await rest();
   stop.abort();
   await assert.rejects(opening, stopped(/while it opened; what was acknowledged earlier is there/));
   await assert.rejects(open({ name: "t", signal: stop.signal }), stopped(/before it began; nothing was changed/));
-  assert.deepEqual(heard, ["open"]);
+  assert.deepEqual(ops(), ["open"]);
 });

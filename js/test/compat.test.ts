@@ -3,25 +3,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { SQLiteDB } from "../src/compat.ts";
-import type { Call, ToWorker } from "../src/protocol.ts";
+import { workerThat } from "./fake.ts";
 
-const heard: Call[] = [];
-
-/** Grants everything. */
-class FakeWorker {
-  onmessage: ((event: unknown) => void) | undefined;
-  constructor() {
-    setTimeout(() => this.onmessage?.({ data: { type: "ready", alive: "" } }));
-  }
-  postMessage(message: ToWorker): void {
-    if (message.type !== "calls") return;
-    heard.push(...message.calls);
-    const ok = { backend: "memory", recovery: {}, changes: 0, lastInsertRowid: 0, statements: 1, steps: [] };
-    const answers = message.calls.map(({ id }) => ({ id, ok }));
-    setTimeout(() => this.onmessage?.({ data: { type: "answers", answers } }));
-  }
-  terminate(): void {}
-}
+const ok = { backend: "memory", recovery: {}, changes: 0, lastInsertRowid: 0, statements: 1, steps: [] };
+const { FakeWorker, heard } = workerThat(() => ({ ok }));
 
 test("a_call_made_before_commit_or_rollback_belongs_to_the_transaction", async (t) => {
   Object.assign(globalThis, { Worker: FakeWorker });

@@ -7,7 +7,7 @@
 import { Engine, type Prepared, type RawSession } from "../src/engine.ts";
 import { Mailbox, type World } from "../src/mailbox.ts";
 import { SyncTimer } from "../src/autosync.ts";
-import type { Answer, Call, FromWorker, Request } from "../src/protocol.ts";
+import type { Answer, Call, FromWorker, Request, ToWorker } from "../src/protocol.ts";
 import type { Durability } from "../src/types.ts";
 import { decodeArrays, encode } from "../src/wire.ts";
 
@@ -308,4 +308,26 @@ export function gate() {
 /** Everything has run that waits for no timer. */
 export async function settled(): Promise<void> {
   for (let turn = 0; turn < 5; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+}
+
+/** A worker that starts, keeps what it hears, and answers those calls to which `grant` gives something. */
+export function workerThat(grant: (call: Call) => { ok: unknown } | undefined) {
+  const heard: Call[] = [];
+  class FakeWorker {
+    onmessage: ((event: unknown) => void) | undefined;
+    constructor() {
+      setTimeout(() => this.onmessage?.({ data: { type: "ready", alive: "" } }));
+    }
+    postMessage(message: ToWorker): void {
+      if (message.type !== "calls") return;
+      heard.push(...message.calls);
+      const answers = message.calls.flatMap((call) => {
+        const granted = grant(call);
+        return granted ? [{ id: call.id, ...granted }] : [];
+      });
+      setTimeout(() => this.onmessage?.({ data: { type: "answers", answers } }));
+    }
+    terminate(): void {}
+  }
+  return { FakeWorker, heard };
 }
